@@ -1,0 +1,247 @@
+"""
+How Rush's own processes log: one line per record, to the terminal and to a file.
+
+    2026-11-25 08:00:01.123Z INFO  worker1 etl/7 load#2: loaded 27004 rows
+
+Times are UTC. What a record is about, where it is about a job, goes with it as
+`extra=about("etl/7", "load", 2)`. Control characters of the data are escaped, so
+that no line can be forged and no terminal be driven by what a job prints.
+
+A log never hurts the process that writes it: where the file cannot be written,
+lines are dropped and counted, and the count is logged when writing works again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import stat
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TextIO
+
+from rush.errors import ConfigurationError
+
+WORKER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+MAX_FILE_BYTES = 10_000_000
+KEPT_FILES = 5
+
+_SHORT_LEVELS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+_LEVEL_COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
+_DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
+
+#: C0 and C1 controls, DEL, line separators, marks that reorder text, and halves of pairs.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def set_up_logging(
+    worker_name: str,
+    *,
+    folder: Path,
+    level: str = "INFO",
+    terminal: TextIO | None = None,
+    colour: bool | None = None,
+) -> LogFile:
+    """
+    Send everything that is logged to `folder/<worker_name>.log` and to the terminal.
+
+    Replaces what an earlier call set up. `terminal` is stderr where it is not given,
+    and `colour` is on for a terminal that wants it. Raises ConfigurationError for a
+    name that cannot be a file's; a folder that cannot be written raises nothing.
+    """
+    if WORKER_NAME.fullmatch(worker_name) is None:
+        raise ConfigurationError(
+            f'worker name "{escape_controls(worker_name[:80])}": must be 1 to 63 letters, digits '
+            "and . _ -, and start with a letter or a digit"
+        )
+    stream: TextIO = sys.stderr if terminal is None else terminal
+    if colour is None:
+        colour = wants_colour(stream, os.environ)
+    screen = logging.StreamHandler(stream)
+    screen.setFormatter(LineFormatter(worker_name, colour=colour, line_break="\n    | "))
+    file = LogFile(folder / f"{worker_name}.log", fallback=screen)
+    file.setFormatter(LineFormatter(worker_name))
+    logging.basicConfig(level=logging.WARNING, handlers=[screen, file], force=True)
+    logging.getLogger("rush").setLevel(level)
+    return file
+
+
+def about(run: str, job: str | None = None, attempt: int | None = None) -> dict[str, str]:
+    """What a record is about, for `extra`: `about("etl/7", "load", 2)` is `etl/7 load#2`."""
+    subject = run if job is None else f"{run} {job}"
+    return {"subject": subject if attempt is None else f"{subject}#{attempt}"}
+
+
+def escape_controls(text: str, line_break: str | None = None) -> str:
+    r"""
+    The text with its control characters made visible, as `\n`, `\x1b` or `\u202e`.
+
+    Where a `line_break` is given, it stands for the ends of lines instead.
+    """
+    if line_break is not None:
+        return line_break.join(escape_controls(line) for line in text.splitlines())
+    return _UNPRINTABLE.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
+
+
+def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether to colour what goes to a stream: NO_COLOR, FORCE_COLOR, else a terminal's are."""
+    if environ.get("NO_COLOR"):
+        return False
+    if environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and environ.get("TERM") != "dumb"
+
+
+class LineFormatter(logging.Formatter):
+    """One record, one line. A traceback goes behind the message, its line ends as `line_break`."""
+
+    def __init__(self, worker_name: str, *, colour: bool = False, line_break: str = r"\n") -> None:
+        super().__init__()
+        self.worker_name = worker_name
+        self.colour = colour
+        self.line_break = line_break
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(record.created))
+        moment = f"{moment}.{int(record.msecs):03d}Z"
+        level = f"{_SHORT_LEVELS.get(record.levelname, record.levelname):<5}"
+        if self.colour:
+            moment = f"{_DIM}{moment}{_PLAIN}"
+            level = f"{_LEVEL_COLOURS.get(record.levelname, '')}{level}{_PLAIN}"
+        subject = escape_controls(getattr(record, "subject", ""))
+        who = f"{self.worker_name} {subject}" if subject else self.worker_name
+        return f"{moment} {level} {who}: {self._message(record)}"
+
+    def _message(self, record: logging.LogRecord) -> str:
+        message = escape_controls(record.getMessage())
+        if not record.exc_info:
+            return message
+        traceback = escape_controls(self.formatException(record.exc_info), self.line_break)
+        return f"{message}{self.line_break}{traceback}"
+
+
+class LogFile(logging.Handler):
+    """
+    A log file that outlives what happens to it: it is rotated by size, opened
+    anew when it was moved or removed, and never raises.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        fallback: logging.Handler,
+        max_bytes: int = MAX_FILE_BYTES,
+        kept: int = KEPT_FILES,
+    ) -> None:
+        super().__init__()
+        self.path = path
+        #: Lines that could not be written and have not been accounted for in the file yet.
+        self.dropped = 0
+        self._fallback = fallback
+        self._max_bytes = max_bytes
+        self._kept = kept
+        self._descriptor: int | None = None
+        self._torn = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:
+            self.handleError(record)
+            return
+        try:
+            self._account_for_dropped()
+            self._write(line)
+        except OSError as error:
+            self._drop(error)
+
+    def close(self) -> None:
+        with self.lock or contextlib.nullcontext():
+            self._close_file()
+        super().close()
+
+    def _account_for_dropped(self) -> None:
+        if self.dropped:
+            self._write(
+                self._note(f"{self.dropped} lines could not be written here before this one")
+            )
+            self.dropped = 0
+
+    def _drop(self, error: OSError) -> None:
+        self.dropped += 1
+        if self.dropped == 1:
+            reason = error.strerror or str(error)
+            problem = f"cannot write {self.path}: {reason}; lines are dropped until it can be"
+            self._fallback.handle(self._record(problem))
+
+    def _note(self, message: str) -> str:
+        return self.format(self._record(message))
+
+    def _record(self, message: str) -> logging.LogRecord:
+        return logging.LogRecord(__name__, logging.WARNING, "", 0, message, None, None)
+
+    def _write(self, line: str) -> None:
+        data = line.encode(errors="backslashreplace") + b"\n"
+        descriptor = self._open_file(len(data))
+        # A full disk can take half a line; the next one must not be glued to it.
+        if self._torn:
+            data = b"\n" + data
+        written = os.write(descriptor, data)
+        self._torn = written < len(data)
+        if self._torn:
+            raise OSError("the disk took half a line")
+
+    def _open_file(self, wanted: int) -> int:
+        """The file's descriptor, with room for so many bytes more."""
+        if self._descriptor is not None and not self._is_in_place(self._descriptor):
+            self._close_file()
+        if self._descriptor is None:
+            self._descriptor = self._open()
+        size = os.fstat(self._descriptor).st_size
+        if size and size + wanted > self._max_bytes:
+            self._rotate()
+            self._close_file()
+            self._descriptor = self._open()
+        return self._descriptor
+
+    def _is_in_place(self, descriptor: int) -> bool:
+        """Whether the path still leads to the open file."""
+        try:
+            return os.path.samestat(os.lstat(self.path), os.fstat(descriptor))
+        except FileNotFoundError:
+            return False
+
+    def _open(self) -> int:
+        self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        # Never through a link that somebody planted, and never waiting for a pipe's reader.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(self.path, flags, 0o640)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError("it is not a plain file")
+        return descriptor
+
+    def _rotate(self) -> None:
+        """Worker.log becomes worker.log.1, and so on; the oldest goes."""
+        for number in range(self._kept - 1, 0, -1):
+            with contextlib.suppress(FileNotFoundError):
+                self._numbered(number).replace(self._numbered(number + 1))
+        self.path.replace(self._numbered(1))
+
+    def _numbered(self, number: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.{number}")
+
+    def _close_file(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+            self._torn = False
