@@ -255,10 +255,12 @@ CREATE TABLE rush.run_job (
     round        int NOT NULL,
     pending      int NOT NULL CONSTRAINT pending_is_a_count CHECK (pending >= 0),
     predecessors int NOT NULL,
+    attempts     int NOT NULL DEFAULT 0,
     PRIMARY KEY (run_id, job_id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE rush.run_job IS
     'Jobs that wait for several others: how many are still missing. At 0 the job is released.';
+COMMENT ON COLUMN rush.run_job.attempts IS 'The attempts of earlier rounds: numbers go on rising.';
 
 -- What is over -----------------------------------------------------------------
 
@@ -363,6 +365,7 @@ CREATE TABLE rush.worker (
     version          text NOT NULL,
     code             text,
     progress         jsonb,
+    reload           boolean NOT NULL DEFAULT false,
     started_at       timestamptz NOT NULL DEFAULT statement_timestamp(),
     last_seen        timestamptz NOT NULL DEFAULT statement_timestamp(),
     lease_expires_at timestamptz NOT NULL,

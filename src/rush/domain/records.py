@@ -1,0 +1,93 @@
+"""What the store and the worker speak of: plain values, no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+OutcomeState = Literal["Complete", "Failed", "Cancelled"]
+
+
+class Key(NamedTuple):
+    """The key of a live job, everywhere."""
+
+    run_id: int
+    job: str
+    item: int
+    round: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledJob:
+    """A job of one version of a pipeline. It never changes."""
+
+    id: int
+    name: str
+    class_name: str
+    timeout_seconds: float
+    retry_limit: int
+    isolation: str
+    on_lost_contact: str
+    params: dict[str, Any]
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A job that has been handed to this worker. `attempt` counts those begun before."""
+
+    key: Key
+    token: int
+    claim_id: int
+    job_id: int
+    pipeline: str
+    jobinstance: int
+    attempt: int
+    given_back: bool
+    cancelling: bool
+    #: From the request, and from `job_parameter` (text, to be read as people type it).
+    params: dict[str, Any] | None
+    job_params: dict[str, str | None] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How an attempt ended. Instants are on this machine's monotonic clock; None: it never began."""
+
+    key: Key
+    token: int
+    claim_id: int
+    state: OutcomeState
+    began: float | None
+    ended: float
+    code: str | None = None
+    reason: str | None = None
+    error: str | None = None
+    traceback: str | None = None
+    result: str | None = None
+    log: str | None = None
+    part: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPart:
+    """Lines of an attempt that goes on, in order by `part`."""
+
+    key: Key
+    token: int
+    attempt: int
+    part: int
+    lines: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """What a report brought back."""
+
+    claims: list[Claim] = field(default_factory=list[Claim])
+    #: Tokens of outcomes that were not accepted: another has moved on, or they are already there.
+    refused: list[int] = field(default_factory=list[int])
+    #: How much was left for the master to do.
+    left: int = 0
+    #: How many runs this report has ended.
+    ended: int = 0

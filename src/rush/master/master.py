@@ -1,0 +1,201 @@
+"""
+The master: one thread that decides whatever needs to see more than one job at once.
+
+    finish ─ timeouts ─ retries ─ requests ─ waiting ─ assign
+
+are its tasks, in this order, each a set-based statement over everything that is due, in
+a transaction that is fenced by the term. A round begins with one look at what there is
+(`outlook`), so that a task with nothing to do costs nothing; between rounds the master
+rests until the bell rings, the next thing is due, or the poll interval has passed.
+
+It leads only while the election (`worker.heartbeat`) says so, and stops before each
+task once its trust in the term has run out. No user code is ever imported here.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from rush.config import Settings
+from rush.errors import DatabaseError
+from rush.master import assign, finish, requests, retries, waiting
+from rush.master.alerts import Alerts
+from rush.master.retention import Retention
+from rush.master.tasks import Round
+from rush.master.timeouts import Timeouts
+from rush.store import runs
+from rush.store.master_token import TermOver
+from rush.store.session import Session, channel
+
+log = logging.getLogger("rush.master")
+
+#: How often to look for workers that are gone, in seconds.
+BURY_EVERY = 0.5
+
+
+class Master:
+    """
+    The thread. It is always there and acts only between `lead` and `step_down`. `connect`
+    opens its session; it has none while it does not lead.
+    """
+
+    def __init__(self, settings: Settings, connect: Callable[[], Session]) -> None:
+        self._settings = settings
+        self._connect = connect
+        self._bell = threading.Event()
+        self._term: int | None = None
+        self._trusted_until = 0.0
+        self._ring_own: Callable[[], None] = lambda: None
+        self._own_id: int | None = None
+        self._thread: threading.Thread | None = None
+
+    # What the election says ---------------------------------------------------------------
+
+    def lead(self, term: int, trusted_until: float) -> None:
+        """Be master in this term, until then or until told more."""
+        self._trusted_until = trusted_until
+        self._term = term
+        self._thread = threading.Thread(
+            target=self._lead, args=(term,), name="master", daemon=True
+        )
+        self._thread.start()
+
+    def trust(self, until: float) -> None:
+        self._trusted_until = until
+
+    def step_down(self) -> None:
+        self._term = None
+        self._bell.set()
+
+    def ring(self) -> None:
+        self._bell.set()
+
+    @property
+    def leading(self) -> bool:
+        return self._term is not None
+
+    def bind(self, ring_worker: Callable[[], None], worker_id: int) -> None:
+        """The worker in this same process is rung by a call, not by a NOTIFY."""
+        self._ring_own = ring_worker
+        self._own_id = worker_id
+
+    # The loop -----------------------------------------------------------------------------
+
+    def _lead(self, term: int) -> None:
+        session: Session | None = None
+        tasks = Tasks(self._settings, self.ring)
+        while self._is_master(term):
+            try:
+                session = session or self._connect()
+                rest = self._round(session, term, tasks)
+            except TermOver as over:
+                log.warning("%s", over)
+                break
+            except (DatabaseError, psycopg.Error) as error:
+                log.warning("a round failed: %s", str(error).strip().split("\n", maxsplit=1)[0])
+                if not isinstance(error, psycopg.Error) or session is None or session.connection.closed:
+                    session = None
+                rest = 0.5
+            if rest > 0:
+                self._bell.wait(rest)
+            self._bell.clear()
+        if session is not None:
+            session.connection.close()
+
+    def _is_master(self, term: int) -> bool:
+        return self._term == term and time.monotonic() < self._trusted_until
+
+    def _round(self, session: Session, term: int, tasks: Tasks) -> float:
+        """One round. Returns how many seconds to rest."""
+        round = Round(session=session, term=term)
+        outlook = runs.outlook(session)
+        for task in tasks.due(outlook):
+            if not self._is_master(term):
+                raise TermOver(f"term {term} is not trusted any more")
+            task(round)
+        self._ring_all(round)
+        if round.more:
+            return 0.0
+        return tasks.rest(outlook)
+
+    def _ring_all(self, round: Round) -> None:
+        schema = round.session.schema
+        bells = [channel(schema, "worker", i) for i in sorted(round.workers) if i != self._own_id]
+        if round.watchers:
+            bells.append(channel(schema, "runs"))
+        if self._own_id in round.workers:
+            self._ring_own()
+        if bells:
+            round.session.notify(*bells)
+
+
+class Tasks:
+    """The tasks of one term, and what they remember from round to round."""
+
+    def __init__(self, settings: Settings, ring: Callable[[], None]) -> None:
+        self._settings = settings
+        self._timeouts = Timeouts(
+            grace=settings.kill_grace + 5.0,
+            poison_limit=settings.poison_limit,
+            outage_grace=settings.worker_lease,
+        )
+        self._pauses = waiting.Pauses()
+        self._alerts = Alerts(settings.alert_command, settings.alert_webhook, ring)
+        self._retention = Retention(settings.retention_days)
+        self._bury_at = 0.0
+
+    def due(self, outlook: Any) -> list[Callable[[Round], None]]:
+        """The tasks that have something to do, in their order."""
+        now = time.monotonic()
+        tasks: list[Callable[[Round], None]] = []
+        if outlook.finished:
+            tasks.append(finish.release)
+        if outlook.cancelling:
+            tasks.append(finish.sweep)
+        if outlook.next_deadline is not None and outlook.next_deadline <= outlook.now:
+            tasks.append(self._timeouts.fail_overdue)
+        if outlook.failed:
+            tasks.append(self._retry)
+        if outlook.uncompiled:
+            tasks.append(requests.compile_versions)
+        if outlook.requested:
+            tasks.append(requests.take)
+        if self._pauses.due(outlook.paused):
+            tasks.append(self._pauses.apply)
+        # What fails, waits for no time, or is asked for in this round is Ready in this round.
+        if tasks or (outlook.next_ready is not None and outlook.next_ready <= outlook.now):
+            tasks.append(waiting.wake)
+        if tasks or outlook.ready:
+            tasks.append(assign.assign)
+        if now >= self._bury_at:
+            # A worker that is alone has nobody to bury but its own earlier registration.
+            alone = outlook.workers <= 1
+            self._bury_at = now + (self._settings.poll_interval if alone else BURY_EVERY)
+            tasks.insert(0, self._timeouts.bury)
+        if outlook.next_alert is not None and (
+            outlook.next_alert <= outlook.now or self._alerts.waiting
+        ):
+            tasks.append(self._alerts.call_due)
+        if self._retention.due():
+            tasks.append(self._retention.keep_up)
+        return tasks
+
+    def rest(self, outlook: Any) -> float:
+        """Seconds until the next thing is due, at most the poll interval."""
+        due = [outlook.next_ready, outlook.next_alert]
+        seconds = [(at - outlook.now).total_seconds() for at in due if at is not None]
+        if outlook.next_deadline is not None:
+            grace = self._timeouts.grace
+            seconds.append((outlook.next_deadline - outlook.now).total_seconds() + grace)
+        seconds.append(self._settings.poll_interval)
+        seconds.append(max(0.0, self._bury_at - time.monotonic()))
+        return max(0.02, min(seconds))
+
+    def _retry(self, round: Round) -> None:
+        retries.retry(round, poison_limit=self._settings.poison_limit)

@@ -1,0 +1,165 @@
+"""
+Task: take run requests.
+
+New definitions are compiled first; what is wrong with one is kept beside it, and every
+request for it is rejected with that reason. Then each pending request, oldest first, is
+one of: a new run, a re-run of one that has ended (or of a Stuck job while the rest of
+its run goes on), a cancel, or refused with a reason that says what is in the way.
+
+A batch that holds something the database cannot take is taken again in halves, until
+what is bad is alone and refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from rush.domain.definition import parse_definition
+from rush.errors import DefinitionError
+from rush.master.tasks import BATCH, Round
+from rush.store import pipelines, requests
+from rush.store.session import Session
+
+log = logging.getLogger("rush.master")
+
+
+def compile_versions(round: Round) -> None:
+    with round.transaction() as session:
+        versions = pipelines.uncompiled(session, limit=100)
+        for version in versions:
+            _compile(session, version)
+    round.more |= bool(versions)
+
+
+def take(round: Round) -> None:
+    """Decide about the oldest pending requests."""
+    limit = BATCH
+    while True:
+        try:
+            with round.transaction() as session:
+                pending = requests.pending_requests(session, limit=limit)
+                _decide(session, pending)
+        except psycopg.DataError as error:
+            log.warning("a request cannot be taken: %s", error)
+            if limit == 1:
+                _refuse_oldest(round, str(error).strip().split("\n", maxsplit=1)[0])
+                break
+            limit = max(1, limit // 2)
+        else:
+            break
+    round.watchers = True
+    round.more = True
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """What is to become of a batch of requests."""
+
+    refused: list[tuple[int, str, int | None]] = field(
+        default_factory=list[tuple[int, str, int | None]]
+    )
+    #: (request, version, job to start from)
+    new: list[tuple[int, int, int | None]] = field(default_factory=list[tuple[int, int, int | None]])
+    #: (request, run, job to start from)
+    again: list[tuple[int, int, int | None]] = field(
+        default_factory=list[tuple[int, int, int | None]]
+    )
+    #: (request, run)
+    cancelled: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+
+
+def _compile(session: Session, version: Any) -> None:
+    try:
+        definition = parse_definition(version.definition)
+    except DefinitionError as error:
+        log.warning("pipeline %s version %s cannot run: %s", version.pipeline, version.version, error)
+        pipelines.refuse_version(session, version.id, str(error))
+        return
+    pipelines.compile_version(session, version.id, definition)
+    log.info("compiled pipeline %s version %s", version.pipeline, version.version)
+
+
+def _decide(session: Session, pending: Sequence[Any]) -> None:
+    verdicts = Verdicts()
+    for request in pending:
+        _judge(request, verdicts)
+    _refuse_blocked(session, verdicts)
+    if verdicts.new:
+        _start(session, verdicts.new)
+    if verdicts.again:
+        requests.reopen(session, [(r, run) for r, run, _ in verdicts.again])
+        requests.open_round(session, [(run, job) for _, run, job in verdicts.again])
+    if verdicts.cancelled:
+        requests.flag_cancelled(session, verdicts.cancelled)
+    if verdicts.refused:
+        requests.reject(session, verdicts.refused)
+
+
+def _judge(request: Any, verdicts: Verdicts) -> None:
+    judge = _judge_cancel if request.action == "cancel" else _judge_start
+    judge(request, verdicts, lambda reason: verdicts.refused.append((request.id, reason, request.run_id)))
+
+
+def _judge_cancel(request: Any, verdicts: Verdicts, refuse: Callable[[str], None]) -> None:
+    name = f"{request.pipeline}/{request.jobinstance}"
+    if request.jobinstance is None:
+        refuse("a cancel must say which run: give its jobinstance")
+    elif request.run_id is None:
+        refuse(f"there is no run {name}")
+    elif request.run_state not in ("Running", "Stuck"):
+        refuse(f"{name} has ended: it is {request.run_state}")
+    elif request.nth == 1:
+        verdicts.cancelled.append((request.id, request.run_id))
+
+
+def _judge_start(request: Any, verdicts: Verdicts, refuse: Callable[[str], None]) -> None:
+    name = f"{request.pipeline}/{request.jobinstance}"
+    if not request.known and request.run_id is None:
+        refuse(f"there is no pipeline {request.pipeline}")
+    elif request.run_id is None and not request.compiled:
+        return  # It came after this round's compiling; the next round has it.
+    elif request.run_id is None and request.error is not None:
+        refuse(f"the definition of {request.pipeline} cannot run: {request.error}")
+    elif request.job is not None and request.job_id is None:
+        refuse(f"{request.pipeline} has no job {request.job}")
+    elif request.jobinstance is not None and request.nth > 1:
+        return  # An earlier request for this very run is decided in this round.
+    elif request.run_id is None:
+        verdicts.new.append((request.id, request.version_id, request.job_id))
+    elif request.cancelling:
+        refuse(f"{name} is being cancelled: ask again when it is Cancelled")
+    elif request.run_state == "Running" and not request.job_stuck:
+        refuse(f"{name} is still running: a run cannot be started twice")
+    else:
+        verdicts.again.append((request.id, request.run_id, request.job_id))
+
+
+def _refuse_blocked(session: Session, verdicts: Verdicts) -> None:
+    from_jobs = [(r, run, job) for r, run, job in verdicts.again if job is not None]
+    if not from_jobs:
+        return
+    blocked = requests.blocked_reruns(session, from_jobs)
+    for request_id, run_id, _ in from_jobs:
+        if request_id in blocked:
+            job, state = blocked[request_id]
+            reason = f"it comes after {job}, which is {state}: run again from {job}"
+            verdicts.refused.append((request_id, reason, run_id))
+    verdicts.again = [again for again in verdicts.again if again[0] not in blocked]
+
+
+def _start(session: Session, new: Sequence[tuple[int, int, int | None]]) -> None:
+    runs = requests.admit(session, [(request, version) for request, version, _ in new])
+    later = [(runs[r], job) for r, _, job in new if job is not None and r in runs]
+    if later:
+        requests.open_round(session, later)
+
+
+def _refuse_oldest(round: Round, reason: str) -> None:
+    with round.transaction() as session:
+        for request in requests.pending_requests(session, limit=1):
+            requests.reject(session, [(request.id, f"it cannot be taken: {reason}", None)])

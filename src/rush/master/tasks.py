@@ -1,0 +1,39 @@
+"""
+What all of the master's tasks have in common.
+
+A task is one transaction of set-based statements. Its first statement is the fence: it
+takes FOR KEY SHARE on the master's token in this term, so that a new term cannot begin
+while the transaction is open, and a transaction of an old term finds no row and ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rush.store import master_token
+from rush.store.session import Session
+
+#: No task takes more rows than this at once; it is called again while there are more.
+BATCH = 2000
+
+
+@dataclass(slots=True, kw_only=True)
+class Round:
+    """One round of the master's loop: its session and term, and whom to ring afterwards."""
+
+    session: Session
+    term: int
+    workers: set[int] = field(default_factory=set[int])
+    #: Runs have come to rest, or new ones have begun: watchers want to know.
+    watchers: bool = False
+    #: A task has left something undone: the next round comes at once.
+    more: bool = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A fenced transaction. Raises TermOver when this term is."""
+        with self.session.transaction():
+            master_token.fence(self.session, self.term)
+            yield self.session

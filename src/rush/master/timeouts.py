@@ -1,0 +1,70 @@
+"""
+Task: fail what has taken too long, and what was with workers that have died.
+
+A supervisor kills at the deadline and reports; this acts on deadline plus grace, for
+supervisors that cannot. A worker is dead when its lease is over, or when its database
+session has ended and has not come back within a short grace. Death is declared first,
+which raises its generation; then what it held is inherited, in the same transaction.
+
+The early sign is not believed when several workers vanish together, nor soon after the
+server or this master's own connection began: then it was the server, or the net.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+from rush.master.tasks import BATCH, Round
+from rush.store import runs, workers
+
+log = logging.getLogger("rush.master")
+
+
+@dataclass(slots=True, kw_only=True)
+class Timeouts:
+    """Remembers, from round to round, whose session has been gone since when."""
+
+    #: Between a deadline and the master's acting on it, in seconds: the supervisor's turn.
+    grace: float
+    poison_limit: int
+    #: How long a session must be gone.
+    gone_for: float = 1.0
+    #: Leases are not judged this soon after the master began, or the server did.
+    outage_grace: float
+    _gone: dict[tuple[str, int], float] = field(default_factory=dict[tuple[str, int], float])
+    _since: float = field(default_factory=time.monotonic)
+
+    def fail_overdue(self, round: Round) -> None:
+        with round.transaction() as session:
+            failed = runs.fail_overdue(session, grace=self.grace, limit=BATCH)
+        for job in failed:
+            log.warning(
+                "run %s %s#%s is overdue on %s", job.run_id, job.job, job.attempt, job.worker
+            )
+        round.more |= bool(failed)
+
+    def bury(self, round: Round) -> None:
+        """Declare dead who is, and inherit."""
+        with round.transaction() as session:
+            gone = self._believed_gone(round)
+            alive = workers.workers_alive(session)
+            settled = (
+                time.monotonic() - self._since >= self.outage_grace
+                and alive.server_up.total_seconds() >= self.outage_grace
+            )
+            names = workers.declare_dead(session, gone) if settled or gone else []
+            freed = runs.inherit(session, poison_limit=self.poison_limit, limit=BATCH)
+        for name in names:
+            log.warning("worker %s is dead", name)
+        if freed:
+            log.warning("%s jobs of workers that are gone go to others", len(freed))
+        round.more |= bool(freed)
+
+    def _believed_gone(self, round: Round) -> list[tuple[str, int]]:
+        now = time.monotonic()
+        gone = workers.sessions_gone(round.session)
+        self._gone = {key: self._gone.get(key, now) for key in gone}
+        believed = [key for key, since in self._gone.items() if now - since >= self.gone_for]
+        return believed if len(gone) == 1 else []

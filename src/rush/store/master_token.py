@@ -1,0 +1,48 @@
+"""The master's token (`master_token.sql`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rush.store.session import Session
+from rush.store.workers import Registration
+
+
+class TermOver(Exception):
+    """The term has ended: whoever acted in it is not master any more."""
+
+
+def elect(
+    session: Session, registration: Registration, *, expiry: float, gone_term: int | None
+) -> int | None:
+    """
+    Take the token, for so many seconds. `gone_term` is a term whose holder's session was
+    seen to be gone. Returns the new term; None: somebody holds it.
+    """
+    row = session.one(
+        "elect",
+        worker=registration.name,
+        generation=registration.generation,
+        expiry=expiry,
+        gone_term=gone_term,
+    )
+    return None if row is None else row.term
+
+
+def renew(session: Session, term: int, *, expiry: float) -> bool:
+    return session.one("renew", term=term, expiry=expiry) is not None
+
+
+def resign(session: Session, term: int) -> None:
+    session.run("resign", term=term)
+
+
+def fence(session: Session, term: int) -> None:
+    """Begin a transaction of this term. Raises TermOver when there is a newer one."""
+    if session.one("fence", term=term) is None:
+        raise TermOver(f"term {term} is over")
+
+
+def master(session: Session) -> Any:
+    """Who is master: term, holder, elected_at, expires_at, expired, session_gone."""
+    return session.one("master")

@@ -1,0 +1,97 @@
+"""Run requests (`requests.sql`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rush.store.session import Session, array
+
+
+def submit(
+    session: Session,
+    *,
+    pipeline: str,
+    job: str | None = None,
+    jobinstance: int | None = None,
+    action: str = "start",
+    params: dict[str, Any] | None = None,
+    idempotency_key: str | None = None,
+) -> int | None:
+    """Ask for something. Returns the request's id; None: that idempotency key has been used."""
+    row = session.one(
+        "submit",
+        pipeline=pipeline,
+        job=job,
+        jobinstance=jobinstance,
+        action=action,
+        params=None if params is None else json.dumps(params, allow_nan=False),
+        idempotency_key=idempotency_key,
+    )
+    return None if row is None else row.id
+
+
+def request(session: Session, request_id: int) -> Any:
+    return session.one("request", id=request_id)
+
+
+def request_by_key(session: Session, idempotency_key: str) -> Any:
+    return session.one("request_by_key", idempotency_key=idempotency_key)
+
+
+def pending_requests(session: Session, *, limit: int) -> list[Any]:
+    """The oldest pending requests, locked, with what the decision about them needs."""
+    return session.many("pending_requests", limit=limit)
+
+
+def reject(session: Session, refusals: Sequence[tuple[int, str, int | None]]) -> None:
+    """Reject requests: each by id, with its reason, and the run it was about if there is one."""
+    session.run(
+        "reject",
+        ids=array(r[0] for r in refusals),
+        reasons=array(r[1] for r in refusals),
+        run_ids=array(r[2] for r in refusals),
+    )
+
+
+def admit(session: Session, requests: Sequence[tuple[int, int]]) -> dict[int, int]:
+    """
+    Make runs of requests, each (request, version). Returns the run of each request that
+    has become one; another has the number that a missing one asked for.
+    """
+    rows = session.many(
+        "admit", ids=array(r[0] for r in requests), version_ids=array(r[1] for r in requests)
+    )
+    return {row.request_id: row.run_id for row in rows}
+
+
+def blocked_reruns(
+    session: Session, reruns: Sequence[tuple[int, int, int]]
+) -> dict[int, tuple[str, str]]:
+    """Of re-runs (request, run, job), those behind a job that is not over: its name and state."""
+    rows = session.many(
+        "blocked_reruns",
+        ids=array(r[0] for r in reruns),
+        run_ids=array(r[1] for r in reruns),
+        job_ids=array(r[2] for r in reruns),
+    )
+    return {row.request_id: (row.job, row.state) for row in rows}
+
+
+def reopen(session: Session, reruns: Sequence[tuple[int, int]]) -> None:
+    """Accept re-runs, each (request, run): a new round. `open_round` must follow."""
+    session.run("reopen", ids=array(r[0] for r in reruns), run_ids=array(r[1] for r in reruns))
+
+
+def open_round(session: Session, starts: Sequence[tuple[int, int | None]]) -> None:
+    """Start runs, each (run, job or None for the beginning), in their present round."""
+    session.many("open_round", run_ids=array(s[0] for s in starts), job_ids=array(s[1] for s in starts))
+
+
+def flag_cancelled(session: Session, cancels: Sequence[tuple[int, int]]) -> set[int]:
+    """Raise the flag of runs, each (request, run). Returns the requests that were accepted."""
+    rows = session.many(
+        "flag_cancelled", ids=array(c[0] for c in cancels), run_ids=array(c[1] for c in cancels)
+    )
+    return {row.id for row in rows}

@@ -1,0 +1,77 @@
+"""How runs go on: the master's statements (`runs.sql`)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from rush.store.session import Session, array
+
+
+def outlook(session: Session) -> Any:
+    """What there is to do now, and when the next thing is due."""
+    return session.one("outlook")
+
+
+def release_finished(session: Session, *, limit: int) -> list[Any]:
+    """Consume finished jobs and release what waited for them. Returns the runs that have come to rest."""
+    return session.many("release_finished", limit=limit)
+
+
+def fail_overdue(
+    session: Session, *, grace: float, limit: int, now: datetime | None = None
+) -> list[Any]:
+    """Fail what has run beyond its deadline and so many seconds of grace."""
+    return session.many("fail_overdue", grace=grace, limit=limit, now=now)
+
+
+def inherit(
+    session: Session, *, poison_limit: int, limit: int, now: datetime | None = None
+) -> list[Any]:
+    """Take back what nobody alive holds."""
+    return session.many("inherit", poison_limit=poison_limit, limit=limit, now=now)
+
+
+def retry_failed(
+    session: Session, *, poison_limit: int, limit: int, now: datetime | None = None
+) -> list[Any]:
+    """Let failed jobs wait for their retry, or call them Stuck."""
+    return session.many("retry_failed", poison_limit=poison_limit, limit=limit, now=now)
+
+
+def wake_waiting(session: Session, *, limit: int, now: datetime | None = None) -> int:
+    """Move Waiting jobs whose time has come to Ready. Returns how many."""
+    return session.one("wake_waiting", limit=limit, now=now).count
+
+
+def hold_paused(session: Session, *, limit: int) -> int:
+    """Hold what is Ready or Waiting in paused pipelines. Returns how many."""
+    return session.one("hold_paused", limit=limit).count
+
+
+def lift_paused(session: Session, *, limit: int) -> int:
+    """Let go what a pause that is over was holding. Returns how many."""
+    return session.one("lift_paused", limit=limit).count
+
+
+def sweep_cancelled(session: Session, *, limit: int) -> list[int]:
+    """Remove what is cancelled and not held. Returns the ids of workers that hold the rest."""
+    return [row.worker_id for row in session.many("sweep_cancelled", limit=limit)]
+
+
+def end_cancelled(session: Session) -> list[Any]:
+    """End cancelled runs of which nothing is alive."""
+    return session.many("end_cancelled")
+
+
+def queue_sets(session: Session) -> list[list[str]]:
+    """The different sets of queues that workers serve."""
+    return [row.queues for row in session.many("queue_sets")]
+
+
+def assign(session: Session, queues: Sequence[str]) -> list[int]:
+    """Hand Ready jobs to workers of these queues that have free slots. Returns their ids."""
+    rows = session.many("assign", queues=array(queues), claim_id=random.getrandbits(62))
+    return [row.worker_id for row in rows]

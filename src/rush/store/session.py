@@ -1,0 +1,81 @@
+"""
+A connection, and the named statements of one schema to run on it.
+
+The modules beside this one are the verbs: each function is one named query of the .sql
+file of the same name, or a few of them in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.rows import namedtuple_row
+
+from rush.store.queries import load
+
+Connection = psycopg.Connection[Any]
+
+
+class Session:
+    """
+    Runs named statements on a connection. Each is prepared at its first use, unless the
+    connection goes through a pooler that does not keep sessions.
+    """
+
+    def __init__(self, connection: Connection, schema: str, *, prepare: bool = True) -> None:
+        self.connection = connection
+        self.schema = schema
+        self.prepare = prepare
+        self._queries = load(schema)
+        self._cursor = connection.cursor(row_factory=namedtuple_row)
+
+    def many(self, name: str, **params: Any) -> list[Any]:
+        return self._execute(name, params).fetchall()
+
+    def one(self, name: str, **params: Any) -> Any:
+        """The only row, or None."""
+        return self._execute(name, params).fetchone()
+
+    def run(self, name: str, **params: Any) -> int:
+        """Run a statement for its effect. Returns how many rows it touched."""
+        return self._execute(name, params).rowcount
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with self.connection.transaction():
+            yield
+
+    def notify(self, *channels: str) -> None:
+        """Ring bells: one commit for all of them."""
+        self.connection.execute(
+            "SELECT pg_notify(channel, '') FROM unnest(%s::text[]) AS c(channel)", [list(channels)]
+        )
+
+    def _execute(self, name: str, params: dict[str, Any]) -> psycopg.Cursor[Any]:
+        return self._cursor.execute(self._queries[name].text, params, prepare=self.prepare)
+
+
+def array(values: Iterable[Any]) -> str:
+    """
+    A PostgreSQL array's text, to be cast where it is used. One parameter type whatever
+    the values are, so that a statement is prepared once.
+    """
+    return "{" + ",".join(map(_element, values)) + "}"
+
+
+def _element(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, bool):
+        return "t" if value else "f"
+    return str(value)
+
+
+def channel(schema: str, *parts: str | int) -> str:
+    """The name of a bell: `rush:master`, `rush:worker:17`, `rush:workers`, `rush:runs`."""
+    return ":".join([schema, *map(str, parts)])

@@ -1,0 +1,212 @@
+-- Run requests: what is asked for, and what the master decides.
+
+-- name: submit :one
+-- Ask for something. The same idempotency key twice is the same request: no row, then.
+INSERT INTO rush.run_request (pipeline, job, jobinstance, action, params, idempotency_key)
+VALUES (%(pipeline)s, %(job)s, %(jobinstance)s, %(action)s, %(params)s::jsonb, %(idempotency_key)s)
+ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+RETURNING id;
+
+-- name: request :one
+SELECT id, pipeline, job, jobinstance, action, params, status, reason, run_id, idempotency_key, created_at, created_by
+  FROM rush.run_request WHERE id = %(id)s;
+
+-- name: request_by_key :one
+SELECT id, pipeline, job, jobinstance, action, params, status, reason, run_id, idempotency_key, created_at, created_by
+  FROM rush.run_request WHERE idempotency_key = %(idempotency_key)s;
+
+-- name: pending_requests :many
+-- The oldest requests, locked, with all that the decision needs: one row each.
+SELECT q.id, q.action, q.pipeline, q.job, q.jobinstance,
+       p.name IS NOT NULL AS known, v.id AS version_id, v.compiled_at IS NOT NULL AS compiled, v.error,
+       r.id AS run_id, r.state AS run_state, r.cancelling,
+       j.id AS job_id,
+       row_number() OVER (PARTITION BY q.pipeline, q.jobinstance ORDER BY q.id) AS nth,
+       EXISTS (SELECT FROM rush.run_state s
+                WHERE s.run_id = r.id AND s.job = q.job AND s.state = 'Stuck') AS job_stuck
+  FROM (SELECT * FROM rush.run_request WHERE status = 'Pending' ORDER BY id LIMIT %(limit)s
+           FOR UPDATE SKIP LOCKED) q
+  LEFT JOIN rush.pipeline p ON p.name = q.pipeline
+  LEFT JOIN LATERAL (SELECT id, compiled_at, error FROM rush.pipeline_version v
+                      WHERE v.pipeline = q.pipeline ORDER BY v.version DESC LIMIT 1) v ON true
+  LEFT JOIN rush.run r ON r.pipeline = q.pipeline AND r.jobinstance = q.jobinstance
+  LEFT JOIN rush.pipeline_job j ON j.version_id = coalesce(r.version_id, v.id) AND j.name = q.job
+ ORDER BY q.id;
+
+-- name: reject :exec
+UPDATE rush.run_request q
+   SET status = 'Rejected', reason = o.reason, decided_at = statement_timestamp(),
+       run_id = coalesce(q.run_id, o.run_id)
+  FROM unnest(%(ids)s::bigint[], %(reasons)s::text[], %(run_ids)s::bigint[]) AS o(id, reason, run_id)
+ WHERE q.id = o.id AND q.status = 'Pending';
+
+-- name: admit :many
+-- Make runs of requests: their numbers, their rows, and the jobs that wait for nothing.
+-- A run that starts at a later job gets its jobs from open_round.
+WITH asked AS (
+    SELECT q.id, q.pipeline, q.job, q.params, q.created_at, v.version_id, ve.roots,
+           coalesce(q.jobinstance,
+                    greatest((SELECT max(r.jobinstance) FROM rush.run r WHERE r.pipeline = q.pipeline),
+                             max(q.jobinstance) OVER (PARTITION BY q.pipeline), 0)
+                    + count(*) FILTER (WHERE q.jobinstance IS NULL)
+                          OVER (PARTITION BY q.pipeline ORDER BY q.id)) AS jobinstance
+      FROM unnest(%(ids)s::bigint[], %(version_ids)s::bigint[]) AS v(id, version_id)
+      JOIN rush.run_request q ON q.id = v.id AND q.status = 'Pending'
+      JOIN rush.pipeline_version ve ON ve.id = v.version_id
+), made AS (
+    INSERT INTO rush.run (pipeline, jobinstance, version_id, state, open, params, request_id,
+                          created_at, started_at)
+    SELECT pipeline, jobinstance, version_id, 'Running', CASE WHEN job IS NULL THEN roots ELSE 0 END,
+           params, id, created_at, greatest(created_at, statement_timestamp())
+      FROM asked
+     ORDER BY id
+    ON CONFLICT (pipeline, jobinstance) DO NOTHING
+    RETURNING id, pipeline, jobinstance, version_id, request_id, open
+), accepted AS (
+    UPDATE rush.run_request q
+       SET status = 'Accepted', run_id = m.id, jobinstance = m.jobinstance, decided_at = statement_timestamp()
+      FROM made m
+     WHERE q.id = m.request_id
+), released AS (
+    INSERT INTO rush.run_state (run_id, job, job_id, pipeline, jobinstance, state,
+                                queue, priority, limited, paused, ready_at)
+    SELECT m.id, j.name, j.id, m.pipeline, m.jobinstance,
+           CASE WHEN p.paused THEN 'Waiting' ELSE 'Ready' END,
+           j.queue, j.priority, j.limited, p.paused, statement_timestamp()
+      FROM made m
+      JOIN rush.pipeline_job j ON j.version_id = m.version_id AND j.predecessors = 0
+      JOIN rush.pipeline p ON p.name = m.pipeline
+     WHERE m.open > 0
+)
+SELECT id AS run_id, request_id FROM made;
+
+-- name: blocked_reruns :many
+-- Which of these re-runs would start behind a job that is itself not over.
+WITH RECURSIVE before(request_id, run_id, job_id) AS (
+    SELECT a.request_id, a.run_id, e.job_id
+      FROM unnest(%(ids)s::bigint[], %(run_ids)s::bigint[], %(job_ids)s::bigint[])
+        AS a(request_id, run_id, job_id)
+      JOIN rush.pipeline_edge e ON e.successor_id = a.job_id
+    UNION
+    SELECT b.request_id, b.run_id, e.job_id
+      FROM before b JOIN rush.pipeline_edge e ON e.successor_id = b.job_id
+)
+SELECT DISTINCT ON (b.request_id) b.request_id, s.job, s.state
+  FROM before b JOIN rush.run_state s ON s.run_id = b.run_id AND s.job_id = b.job_id
+ ORDER BY b.request_id, s.job;
+
+-- name: reopen :exec
+-- Accept re-runs: their runs are Running again, in a new round. open_round follows.
+WITH accepted AS (
+    UPDATE rush.run_request q
+       SET status = 'Accepted', run_id = o.run_id, decided_at = statement_timestamp()
+      FROM unnest(%(ids)s::bigint[], %(run_ids)s::bigint[]) AS o(id, run_id)
+     WHERE q.id = o.id AND q.status = 'Pending'
+    RETURNING q.run_id, q.params
+)
+UPDATE rush.run r
+   SET round = r.round + 1, finished_at = NULL,
+       state = 'Running', params = CASE WHEN a.params IS NULL THEN r.params
+                                        ELSE coalesce(r.params, '{}') || a.params END
+  FROM accepted a
+ WHERE r.id = a.run_id;
+
+-- name: open_round :many
+-- Start runs at a job (NULL: at the beginning): that job and all that depend on it run
+-- in the run's present round. What of them is live or counted goes; the counts are set
+-- to the predecessors that are still to come; what waits for nothing is released.
+WITH RECURSIVE start AS (
+    SELECT o.run_id, o.job_id, r.round, r.version_id, r.pipeline, r.jobinstance
+      FROM unnest(%(run_ids)s::bigint[], %(job_ids)s::bigint[]) AS o(run_id, job_id)
+      JOIN rush.run r ON r.id = o.run_id
+), cancelled AS (
+    -- What an earlier cancel has stopped: it runs too, or the run could never complete.
+    SELECT DISTINCT ON (a.run_id, a.job) a.run_id, a.job, a.state
+      FROM rush.archive a JOIN start s ON s.run_id = a.run_id AND s.round > 1
+     ORDER BY a.run_id, a.job, a.round DESC, a.finished_at DESC
+), affected(run_id, job_id) AS (
+    SELECT s.run_id, j.id
+      FROM start s JOIN rush.pipeline_job j ON j.version_id = s.version_id
+     WHERE s.job_id IS NULL OR j.id = s.job_id
+        OR j.name IN (SELECT c.job FROM cancelled c WHERE c.run_id = s.run_id AND c.state = 'Cancelled')
+    UNION
+    SELECT a.run_id, e.successor_id
+      FROM affected a JOIN rush.pipeline_edge e ON e.job_id = a.job_id
+), unmet(run_id, job_id) AS (
+    -- A job that is not over is live, or comes after one that is: nothing is recounted.
+    (SELECT l.run_id, l.job_id FROM rush.run_state l JOIN start s ON s.run_id = l.run_id
+     UNION
+     SELECT f.run_id, f.job_id FROM rush.finished f JOIN start s ON s.run_id = f.run_id)
+    UNION
+    SELECT u.run_id, e.successor_id
+      FROM unmet u JOIN rush.pipeline_edge e ON e.job_id = u.job_id
+), ahead AS MATERIALIZED (
+    SELECT run_id, job_id FROM affected UNION SELECT run_id, job_id FROM unmet
+), gone AS (
+    DELETE FROM rush.run_state l USING affected a
+     WHERE l.run_id = a.run_id AND l.job_id = a.job_id
+    RETURNING l.run_id, l.job, l.state
+), forgotten AS (
+    DELETE FROM rush.result v
+     USING affected a JOIN rush.pipeline_job j ON j.id = a.job_id
+     WHERE v.run_id = a.run_id AND v.job = j.name
+), counted AS (
+    INSERT INTO rush.run_job (run_id, job_id, round, pending, predecessors, attempts)
+    SELECT a.run_id, a.job_id, s.round,
+           (SELECT count(*)::int FROM rush.pipeline_edge e
+             WHERE e.successor_id = a.job_id
+               AND EXISTS (SELECT FROM ahead p WHERE p.run_id = a.run_id AND p.job_id = e.job_id)),
+           j.predecessors,
+           CASE WHEN s.round > 1 THEN
+               greatest((SELECT max(h.attempt) FROM rush.archive h WHERE h.run_id = a.run_id AND h.job = j.name), 0)
+           ELSE 0 END
+      FROM affected a
+      JOIN start s ON s.run_id = a.run_id
+      JOIN rush.pipeline_job j ON j.id = a.job_id
+    ON CONFLICT (run_id, job_id) DO UPDATE
+       SET round = excluded.round, pending = excluded.pending, attempts = excluded.attempts
+    RETURNING run_id, job_id, round, pending, attempts
+), released AS (
+    INSERT INTO rush.run_state (run_id, job, round, job_id, pipeline, jobinstance, state, attempt,
+                                queue, priority, limited, paused, ready_at)
+    SELECT c.run_id, j.name, c.round, j.id, s.pipeline, s.jobinstance,
+           CASE WHEN p.paused THEN 'Waiting' ELSE 'Ready' END,
+           c.attempts, j.queue, j.priority, j.limited, coalesce(p.paused, false), statement_timestamp()
+      FROM counted c
+      JOIN start s ON s.run_id = c.run_id
+      JOIN rush.pipeline_job j ON j.id = c.job_id
+      LEFT JOIN rush.pipeline p ON p.name = s.pipeline
+     WHERE c.pending = 0
+    RETURNING run_id
+), skipped AS (
+    -- In a new run, what comes before the start, or beside it, counts as satisfied.
+    INSERT INTO rush.archive (run_id, job, attempt, pipeline, jobinstance, state, finished_at, reason)
+    SELECT s.run_id, j.name, 0, s.pipeline, s.jobinstance, 'Skipped', statement_timestamp(),
+           'the run started at a later job'
+      FROM start s JOIN rush.pipeline_job j ON j.version_id = s.version_id
+     WHERE s.round = 1
+       AND NOT EXISTS (SELECT FROM affected a WHERE a.run_id = s.run_id AND a.job_id = j.id)
+)
+UPDATE rush.run r
+   SET open = r.open + coalesce(n.released, 0) - coalesce(g.gone, 0),
+       stuck = r.stuck - coalesce(g.stuck, 0)
+  FROM start s
+  LEFT JOIN (SELECT run_id, count(*)::int AS released FROM released GROUP BY run_id) n ON n.run_id = s.run_id
+  LEFT JOIN (SELECT run_id, count(*)::int AS gone, (count(*) FILTER (WHERE state = 'Stuck'))::int AS stuck
+               FROM gone GROUP BY run_id) g ON g.run_id = s.run_id
+ WHERE r.id = s.run_id
+RETURNING r.id;
+
+-- name: flag_cancelled :many
+-- Accept cancels: raise the flag. Workers and the master see it in their next statements.
+WITH flagged AS (
+    UPDATE rush.run r SET cancelling = true
+      FROM unnest(%(run_ids)s::bigint[]) AS o(run_id)
+     WHERE r.id = o.run_id AND r.state IN ('Running', 'Stuck')
+    RETURNING r.id
+)
+UPDATE rush.run_request q
+   SET status = 'Accepted', run_id = o.run_id, decided_at = statement_timestamp()
+  FROM unnest(%(ids)s::bigint[], %(run_ids)s::bigint[]) AS o(id, run_id)
+ WHERE q.id = o.id AND q.status = 'Pending' AND o.run_id IN (SELECT id FROM flagged)
+RETURNING q.id;

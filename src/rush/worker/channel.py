@@ -1,0 +1,179 @@
+"""
+The wire between a supervisor and one of its runners.
+
+Two things connect them. A socket pair carries messages both ways: JSON arrays, each
+behind its length in four bytes. A pipe, the *baton*, carries tokens, eight bytes each,
+from the supervisor to the runner: a token in the pipe is a job that has been handed to
+the runner and not begun.
+
+    supervisor                                       runner
+    ["job", token, body]        ── socket ──▶        keeps the body until its token comes
+    token                       ── baton  ──▶        takes one token: begins that job
+                                ◀── socket ──        ["begin", token, at]
+                                ◀── socket ──        ["log", token, at, level, text] …
+                                ◀── socket ──        ["end", token, outcome]
+
+The body goes before its token, and tokens come in the order of their bodies. A token
+is read by exactly one of the two, since the kernel gives each eight bytes of a pipe to
+one reader. So the supervisor takes back what has not begun by reading the baton itself,
+whatever the runner is doing, and it cannot be wrong about what has: a job is begun when
+its token is neither in the pipe nor ended. At most one job is begun at a time.
+
+Instants are seconds on the monotonic clock, which all processes of a machine share.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+Message = list[Any]
+
+_LENGTH = struct.Struct("!I")
+_TOKEN = struct.Struct("=q")
+
+#: How many tokens a pipe surely takes without blocking (POSIX: 4 KiB at least at once).
+BATON_LIMIT = 500
+
+
+class Channel:
+    """One end of the socket pair. `receive` waits; `incoming` and `flush` never do."""
+
+    def __init__(self, wire: socket.socket) -> None:
+        self.wire = wire
+        self.closed = False
+        self._inbox = bytearray()
+        self._outbox = bytearray()
+
+    def fileno(self) -> int:
+        return self.wire.fileno()
+
+    def send(self, *messages: Message) -> None:
+        """Send, waiting until the wire has taken all of it."""
+        self.wire.sendall(b"".join(map(_frame, messages)))
+
+    def post(self, messages: Iterable[Message]) -> None:
+        """Send what the wire takes now; `flush` sends the rest. Never waits."""
+        for message in messages:
+            self._outbox += _frame(message)
+        self.flush()
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that were posted and not sent yet."""
+        return len(self._outbox)
+
+    def flush(self) -> None:
+        try:
+            while self._outbox:
+                sent = self.wire.send(self._outbox, socket.MSG_DONTWAIT)
+                del self._outbox[:sent]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.closed = True
+            self._outbox.clear()
+
+    def receive(self) -> Message:
+        """The next message, waiting for it. Raises EOFError when the other end is gone."""
+        while (message := self._next()) is None:
+            self._read(0)
+            if self.closed:
+                raise EOFError
+        return message
+
+    def incoming(self) -> Iterator[Message]:
+        """The messages that are here. Sets `closed` when the other end is gone."""
+        self._read(socket.MSG_DONTWAIT)
+        while (message := self._next()) is not None:
+            yield message
+
+    def close(self) -> None:
+        self.wire.close()
+
+    def _read(self, flags: int) -> None:
+        try:
+            data = self.wire.recv(262144, flags)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.closed = True
+        self._inbox += data
+
+    def _next(self) -> Message | None:
+        inbox = self._inbox
+        if len(inbox) < _LENGTH.size:
+            return None
+        end = _LENGTH.size + int.from_bytes(inbox[: _LENGTH.size], "big")
+        if len(inbox) < end:
+            return None
+        message = json.loads(inbox[_LENGTH.size : end])
+        del inbox[:end]
+        return message
+
+
+class Baton:
+    """
+    The pipe of tokens. The reading end never blocks, since both sides read it.
+    """
+
+    def __init__(self, reading: int, writing: int | None = None) -> None:
+        self.reading = reading
+        self.writing = writing
+
+    @classmethod
+    def pipe(cls) -> Baton:
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        return cls(reading, writing)
+
+    def give(self, tokens: Iterable[int]) -> None:
+        """Hand tokens over. No more than BATON_LIMIT may lie in the pipe."""
+        assert self.writing is not None
+        os.write(self.writing, b"".join(map(_TOKEN.pack, tokens)))
+
+    def take(self) -> int | None:
+        """The next token, if there is one now."""
+        try:
+            data = os.read(self.reading, _TOKEN.size)
+        except BlockingIOError:
+            return None
+        if not data:
+            raise EOFError
+        (token,) = _TOKEN.unpack(data)
+        return token
+
+    def wait(self) -> int:
+        """The next token, waiting for it. Raises EOFError when the supervisor has closed the pipe."""
+        while (token := self.take()) is None:
+            poll = select.poll()
+            poll.register(self.reading, select.POLLIN)
+            poll.poll()
+        return token
+
+    def take_back(self) -> list[int]:
+        """All tokens that nobody has taken: they will not be begun."""
+        taken: list[int] = []
+        try:
+            while (token := self.take()) is not None:
+                taken.append(token)
+        except EOFError:
+            pass
+        return taken
+
+    def close(self) -> None:
+        os.close(self.reading)
+        if self.writing is not None:
+            os.close(self.writing)
+
+
+def _frame(message: Message) -> bytes:
+    body = json.dumps(message, separators=(",", ":")).encode()
+    return _LENGTH.pack(len(body)) + body

@@ -1,0 +1,350 @@
+"""
+A worker's lease, the bell, and the master's token: one thread, one connection, no work.
+
+The thread renews the worker's lease every third of it, listens for bells, and stands
+for election. None of that ever waits behind a job, a report or a master's task.
+
+    follower ── the token is free, or its holder's session is gone ──▶ leader
+    leader   ── renewal refused, or not confirmed in time ──────────▶ follower
+    leader   ── resigns ────────────────────────────────────────────▶ follower
+
+A lease is trusted only until (start of the attempt that renewed it + its length − a
+margin), on the monotonic clock: a slow answer never stretches it. An error is no
+renewal. A registration that finds no row on a heartbeat is over: somebody has declared
+this worker dead, and all that it holds is others'. It registers anew then.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import psycopg
+
+from rush.errors import DatabaseError
+from rush.store import master_token, workers
+from rush.store.session import Session, channel
+from rush.store.workers import Identity, Registration
+from rush.worker.reports import Backoff
+
+log = logging.getLogger("rush.worker")
+
+#: How much of a lease is not trusted, in seconds: for what lies between clock and action.
+MARGIN = 1.0
+#: A session must be gone this long before its end is believed to be a death.
+GONE_FOR = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How long things last, in seconds."""
+
+    lease: float
+    expiry: float
+    poll: float
+
+
+class Leader(Protocol):
+    """The master's thread, as the election sees it."""
+
+    def lead(self, term: int, trusted_until: float) -> None:
+        """Begin to be master."""
+
+    def trust(self, until: float) -> None:
+        """The term has been renewed."""
+
+    def step_down(self) -> None:
+        """The term is over, or not sure any more."""
+
+    def ring(self) -> None:
+        """There is something to do."""
+
+
+class Pulse:
+    """
+    The thread. `on_bell` is called when this worker is rung, `on_over` with the new
+    registration when the old one was declared dead, `on_clock` with the database's time.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Session],
+        identity: Identity,
+        terms: Terms,
+        leader: Leader,
+        *,
+        on_bell: Callable[[], None],
+        on_over: Callable[[Registration], None],
+        on_clock: Callable[[datetime, float], None],
+        on_reload: Callable[[], None],
+        progress: Callable[[], dict[int, list[float | None]]],
+    ) -> None:
+        self._connect = connect
+        self._identity = identity
+        self._terms = terms
+        self._leader = leader
+        self._on_bell = on_bell
+        self._on_over = on_over
+        self._on_clock = on_clock
+        self._on_reload = on_reload
+        self._progress = progress
+        self._session: Session | None = None
+        self._registration: Registration | None = None
+        self._wake_reading, self._wake_writing = os.pipe()
+        os.set_blocking(self._wake_reading, False)
+        self._to_ring: set[str] = set()
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._resigning = False
+        self._term: int | None = None
+        self._term_until = 0.0
+        self._beat_at = 0.0
+        self._stand_at = 0.0
+        self._gone: tuple[int, float] | None = None
+        #: The lease is ours until this monotonic instant.
+        self.trusted_until = 0.0
+        self.thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+
+    def register(self) -> Registration | None:
+        """Enter the table, on the connection that the thread will use. None: the name is taken."""
+        self._session = self._connect()
+        self._registration = self._enter(self._session)
+        return self._registration
+
+    def start(self) -> None:
+        self.thread.start()
+
+    def ring(self, *names: str) -> None:
+        """Ring bells from here, together with what others ring at the same time."""
+        with self._lock:
+            self._to_ring.update(names)
+        self._wake()
+
+    def resign(self) -> None:
+        """Stand for election no more, and make room at once where this worker is master."""
+        self._resigning = True
+        self._wake()
+
+    def stop(self, *, leave: bool) -> None:
+        """End the thread; `leave` takes the worker out of the table."""
+        self._stopping = True
+        self._wake()
+        self.thread.join(timeout=10)
+        if self._session is None:
+            return
+        try:
+            if leave and self._registration is not None:
+                workers.leave(self._session, self._registration)
+                self._session.notify(
+                    channel(self._session.schema, "master"), channel(self._session.schema, "workers")
+                )
+        except psycopg.Error as error:
+            log.warning("could not leave the table of workers: %s", error)
+        self._session.connection.close()
+
+    # The thread -------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        pause = Backoff(longest=2.0)
+        while not self._stopping:
+            try:
+                session = self._session or self._reconnect()
+                self._round(session)
+                pause = Backoff(longest=2.0)
+            except (DatabaseError, psycopg.Error, OSError) as error:
+                log.warning("no heartbeat: %s", str(error).strip().split("\n", maxsplit=1)[0])
+                self._hang_up()
+                self._distrust(time.monotonic())
+                time.sleep(pause.next())
+        self._distrust(float("inf"))
+
+    def _round(self, session: Session) -> None:
+        now = time.monotonic()
+        self._distrust(now)
+        if now >= self._beat_at:
+            self._beat(session)
+        if self._term is not None and self._resigning:
+            self._give_up(session, self._term)
+        elif self._term is None and not self._resigning and now >= self._stand_at:
+            self._stand(session)
+        self._ring(session)
+        self._rest(session)
+
+    def _beat(self, session: Session) -> None:
+        assert self._registration is not None
+        began = time.monotonic()
+        row = workers.heartbeat(
+            session, self._registration, lease=self._terms.lease, progress=self._progress()
+        )
+        if row is None:
+            self._register_anew(session)
+            return
+        self.trusted_until = began + self._terms.lease - min(MARGIN, self._terms.lease / 5)
+        self._beat_at = began + self._terms.lease / 3
+        self._on_clock(row.now, began)
+        if row.reload:
+            workers.reloaded(session, self._registration, self._identity.code)
+            self._on_reload()
+        if self._term is not None:
+            self._renew(session, self._term)
+
+    def _renew(self, session: Session, term: int) -> None:
+        began = time.monotonic()
+        if master_token.renew(session, term, expiry=self._terms.expiry):
+            self._term_until = self._trusted(began)
+            self._leader.trust(self._term_until)
+            self._beat_at = min(self._beat_at, began + self._terms.expiry / 3)
+        else:
+            log.warning("term %s was not renewed: there is another master", term)
+            self._lose()
+
+    def _stand(self, session: Session) -> None:
+        """Take the token if it is free, or if its holder has been seen to be gone for a while."""
+        assert self._registration is not None
+        began = time.monotonic()
+        self._stand_at = began + min(self._terms.poll, self._terms.expiry / 3)
+        state = master_token.master(session)
+        gone_term = self._believed_gone(state, began)
+        if not state.expired and gone_term is None:
+            return
+        term = master_token.elect(
+            session, self._registration, expiry=self._terms.expiry, gone_term=gone_term
+        )
+        if term is None:
+            return
+        log.info("master in term %s", term)
+        self._term = term
+        self._term_until = self._trusted(began)
+        self._beat_at = min(self._beat_at, began + self._terms.expiry / 3)
+        session.connection.execute(f'LISTEN "{channel(session.schema, "master")}"')
+        self._leader.lead(term, self._term_until)
+
+    def _believed_gone(self, state: object, now: float) -> int | None:
+        """The term whose session has been gone for long enough, if there is one."""
+        term: int = state.term  # pyright: ignore[reportAttributeAccessIssue]
+        if not state.session_gone:  # pyright: ignore[reportAttributeAccessIssue]
+            self._gone = None
+            return None
+        if self._gone is None or self._gone[0] != term:
+            self._gone = (term, now)
+        self._stand_at = now + 0.25
+        return term if now - self._gone[1] >= GONE_FOR else None
+
+    def _trusted(self, began: float) -> float:
+        return began + self._terms.expiry - min(MARGIN, self._terms.expiry / 5)
+
+    def _distrust(self, now: float) -> None:
+        if self._term is not None and now >= self._term_until:
+            log.warning("term %s is not trusted any more", self._term)
+            self._lose()
+
+    def _lose(self) -> None:
+        self._term = None
+        self._leader.step_down()
+        if self._session is not None and not self._session.connection.closed:
+            self._session.connection.execute(
+                f'UNLISTEN "{channel(self._session.schema, "master")}"'
+            )
+
+    def _give_up(self, session: Session, term: int) -> None:
+        # The thread that acts for this term ends first: then nothing of it is open.
+        self._lose()
+        master_token.resign(session, term)
+        session.notify(channel(session.schema, "workers"))
+        log.info("resigned from term %s", term)
+
+    def _register_anew(self, session: Session) -> None:
+        log.warning("this worker was declared dead; registering anew")
+        if self._term is not None:
+            self._lose()
+        registration = self._enter(session)
+        if registration is None:
+            raise psycopg.OperationalError("another worker has taken this name")
+        self._registration = registration
+        self._on_over(registration)
+
+    def _enter(self, session: Session) -> Registration | None:
+        began = time.monotonic()
+        registration = workers.register(session, self._identity, lease=self._terms.lease)
+        if registration is not None:
+            self.trusted_until = began + self._terms.lease - min(MARGIN, self._terms.lease / 5)
+            self._beat_at = began + self._terms.lease / 3
+            self._listen(session, registration)
+            self._on_clock(registration.now, began)
+        return registration
+
+    def _listen(self, session: Session, registration: Registration) -> None:
+        for name in (
+            channel(session.schema, "worker", registration.id),
+            channel(session.schema, "workers"),
+        ):
+            session.connection.execute(f'LISTEN "{name}"')
+        session.connection.add_notify_handler(self._heard)
+
+    def _heard(self, notify: psycopg.Notify) -> None:
+        _, _, name = notify.channel.partition(":")
+        if name == "master":
+            self._leader.ring()
+        else:
+            # Perhaps the master has resigned: that is worth a look at once.
+            if name == "workers":
+                self._stand_at = 0.0
+            self._on_bell()
+
+    def _ring(self, session: Session) -> None:
+        with self._lock:
+            names, self._to_ring = self._to_ring, set()
+        if names:
+            session.notify(*names)
+
+    def _rest(self, session: Session) -> None:
+        """Wait for a bell, for a call from another thread, or for the next thing that is due."""
+        due = [self._beat_at]
+        if self._term is not None:
+            due.append(self._term_until)
+        elif not self._resigning:
+            due.append(self._stand_at)
+        timeout = max(0.0, min(due) - time.monotonic())
+        if self._stopping or (self._resigning and self._term is not None):
+            timeout = 0.0
+        connection = session.connection
+        ready, _, _ = select.select([connection, self._wake_reading], [], [], timeout)
+        if self._wake_reading in ready:
+            os.read(self._wake_reading, 4096)
+        if connection in ready:
+            connection.pgconn.consume_input()
+            while (notify := connection.pgconn.notifies()) is not None:
+                self._heard(
+                    psycopg.Notify(
+                        notify.relname.decode(), notify.extra.decode(), notify.be_pid
+                    )
+                )
+
+    def _reconnect(self) -> Session:
+        session = self._connect()
+        assert self._registration is not None
+        self._listen(session, self._registration)
+        workers.note_session(session, self._registration)
+        if self._term is not None:
+            session.connection.execute(f'LISTEN "{channel(session.schema, "master")}"')
+        self._session = session
+        self._beat_at = 0.0
+        # What was rung while nobody listened.
+        self._on_bell()
+        self._leader.ring()
+        return session
+
+    def _hang_up(self) -> None:
+        if self._session is not None:
+            self._session.connection.close()
+            self._session = None
+
+    def _wake(self) -> None:
+        os.write(self._wake_writing, b".")

@@ -1,0 +1,219 @@
+"""
+A runner as its supervisor sees it: a child process, its wire, and the tokens it has been given.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rush.worker.channel import Baton, Channel, Message
+
+if TYPE_CHECKING:
+    from rush.worker.runner import Greeting
+
+#: How much a runner may print past Python's `print` before the rest is looked at again.
+_OUTPUT_AT_ONCE = 65536
+#: A runner's memory is looked at every so many jobs.
+_WEIGH_EVERY = 100
+
+
+class RunnerProcess:
+    """
+    One runner. It is started in a session of its own, so that killing its process group
+    ends all that its job has started; and it holds the reading end of a pipe, its
+    lifeline, whose writing end dies with this process.
+    """
+
+    def __init__(self, greeting: Greeting) -> None:
+        ours, theirs = socket.socketpair()
+        self._channel = Channel(ours)
+        self._baton = Baton.pipe()
+        lifeline, self._life = os.pipe()
+        self._output, output = os.pipe()
+        os.set_blocking(self._output, False)
+        descriptors = (theirs.fileno(), self._baton.reading, lifeline)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "rush.worker.runner", *map(str, descriptors)],
+            cwd=Path(greeting["project"]),
+            pass_fds=descriptors,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        theirs.close()
+        os.close(lifeline)
+        os.close(output)
+        self._rest = b""
+        self.code = greeting["code"]
+        self.post([["greeting", greeting]])
+        #: Given to this runner and not ended, in order.
+        self.tokens: dict[int, None] = {}
+        #: The job that it runs, and since when.
+        self.current: int | None = None
+        self._since = 0.0
+        self.jobs = 0
+        #: It takes no more jobs, and ends when it has done what it holds.
+        self.retiring = False
+        #: It has been sent a signal.
+        self.killed = False
+        #: What it runs wants a process of its own.
+        self.reserved = False
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def output_descriptor(self) -> int:
+        """Where what it prints past Python can be read."""
+        return self._output
+
+    def fileno(self) -> int:
+        return self._channel.fileno()
+
+    # What it has to do ----------------------------------------------------------------
+
+    @property
+    def takes(self) -> bool:
+        return not (self.retiring or self.killed or self._channel.closed)
+
+    @property
+    def free(self) -> bool:
+        return not self.tokens
+
+    @property
+    def fresh(self) -> bool:
+        """It has run nothing yet."""
+        return self.jobs == 0 and not self.tokens
+
+    @property
+    def queued(self) -> int:
+        """How many of its jobs have not begun."""
+        return len(self.tokens) - (self.current is not None)
+
+    def load(self) -> int:
+        return len(self.tokens)
+
+    def long_running(self, seconds: float) -> bool:
+        """Whether its present job has run for longer than that."""
+        return self.current is not None and time.monotonic() - self._since >= seconds
+
+    def give(self, token: int) -> None:
+        """Count a job as this runner's. `hand_over` follows."""
+        self.tokens[token] = None
+
+    def hand_over(self, jobs: Sequence[tuple[int, dict[str, Any]]]) -> None:
+        """Send jobs: the bodies on the wire, then their tokens into the baton."""
+        self.post([["job", token, body] for token, body in jobs])
+        self._baton.give(token for token, _ in jobs)
+
+    def take_back(self) -> list[int]:
+        """The tokens that it had not taken, in order: they will not be begun here."""
+        tokens = self._baton.take_back()
+        for token in tokens:
+            self.tokens.pop(token, None)
+        return tokens
+
+    def begin(self, token: int, at: float) -> None:
+        self.current = token
+        self._since = at
+
+    def end(self, token: int) -> None:
+        self.tokens.pop(token, None)
+        self.current = None
+
+    # The wire -------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        return self._channel.closed
+
+    @property
+    def unsent(self) -> int:
+        return self._channel.unsent
+
+    def post(self, messages: Sequence[Message]) -> None:
+        self._channel.post(messages)
+
+    def flush(self) -> None:
+        self._channel.flush()
+
+    def incoming(self) -> Iterator[Message]:
+        return self._channel.incoming()
+
+    def output(self) -> list[str]:
+        """Lines that it has written to its standard output and error, as far as they are here."""
+        try:
+            data = os.read(self._output, _OUTPUT_AT_ONCE)
+        except BlockingIOError:
+            return []
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > _OUTPUT_AT_ONCE:
+            lines.append(self._rest)
+            self._rest = b""
+        return [line.decode(errors="backslashreplace") for line in lines]
+
+    # Its life -------------------------------------------------------------------------
+
+    def kill(self, number: signal.Signals) -> None:
+        """Send a signal to it and to all that it has started."""
+        self.killed = True
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            pass
+
+    def finish(self) -> None:
+        """Let it end when its baton is empty."""
+        self.retiring = True
+        if self._baton.writing is not None:
+            os.close(self._baton.writing)
+            self._baton.writing = None
+
+    def wait(self) -> str:
+        """Wait for its end, hastened if need be, and say how it ended."""
+        if not self._has_ended(within=0.5):
+            self.kill(signal.SIGKILL)
+            self._has_ended(within=None)
+        # What its job has started goes with it. Before the process is reaped, since
+        # until then nobody else can get its number.
+        self.kill(signal.SIGKILL)
+        code = self._process.wait()
+        if code < 0:
+            return f"signal {-code}, {signal.Signals(-code).name}"
+        return f"code {code}"
+
+    def _has_ended(self, *, within: float | None) -> bool:
+        until = None if within is None else time.monotonic() + within
+        while os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+            if until is not None and time.monotonic() >= until:
+                return False
+            time.sleep(0.002)
+        return True
+
+    def too_large(self, megabytes: int) -> bool:
+        """Whether it has grown beyond so many MiB; looked at every hundred jobs."""
+        if self.jobs % _WEIGH_EVERY:
+            return False
+        try:
+            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        except (OSError, ValueError, IndexError):
+            return False
+        return pages * os.sysconf("SC_PAGE_SIZE") > megabytes * 1024 * 1024
+
+    def close(self) -> None:
+        self._channel.close()
+        self._baton.close()
+        os.close(self._life)
+        os.close(self._output)
+        if self._process.returncode is None:
+            self.wait()

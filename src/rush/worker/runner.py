@@ -1,0 +1,447 @@
+"""
+A runner: the child process in which jobs run, one at a time.
+
+It is a fresh interpreter that stays warm from job to job, so that start-up and imports
+are paid once. It holds no connection but the one that a job asks for, and no promise
+rests on it: it may be killed at any moment, and everything it owes is known to its
+supervisor by what `channel` says. It dies with its supervisor, by the kernel's hand
+where there is one (Linux) and by its own when the lifeline closes.
+
+Run as `python -m rush.worker.runner SOCKET BATON LIFELINE`, the numbers of inherited
+file descriptors. The first message is the greeting, a `Greeting` as an object.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypedDict, cast
+
+from rush.jobs.loader import Loader, NotLoaded
+from rush.worker.channel import Baton, Channel, Message
+
+if TYPE_CHECKING:
+    import psycopg
+
+LOGGER = "job"
+
+
+class Greeting(TypedDict):
+    """What a runner is told when it starts."""
+
+    project: str
+    allowed_modules: list[str] | None
+    database_url: str
+    schema: str
+    worker: str
+    generation: int
+    code: str
+    log_level: str
+    max_log_line: int
+    max_log_bytes: int
+    max_result_bytes: int
+
+
+class Terminated(BaseException):
+    """The supervisor has asked this job to stop. `finally` blocks have a moment left."""
+
+
+class Overtaken(Exception):
+    """Another attempt has taken this one's place: nothing that it wrote may stay."""
+
+
+class Attempt:
+    """One attempt at a job: the `Context` that the job speaks to."""
+
+    def __init__(self, runner: Runner, body: dict[str, Any]) -> None:
+        self._runner = runner
+        self._results: Mapping[str, Any] | None = None
+        self._transaction: Transaction | None = None
+        self.pipeline: str = body["pipeline"]
+        self.job: str = body["job"]
+        self.run_id: int = body["run_id"]
+        self.jobinstance: int = body["jobinstance"]
+        self.item: int = body["item"]
+        self.round: int = body["round"]
+        self.attempt: int = body["attempt"]
+        self.token: int = body["token"]
+        self.claim_id: int = body["claim_id"]
+        self.class_name: str = body["class_name"]
+        self.params: dict[str, Any] = body["params"]
+        self.logger = logging.getLogger(LOGGER)
+        self.began = time.monotonic()
+        self.logged = 0
+
+    def results(self) -> Mapping[str, Any]:
+        if self._results is None:
+            self._results = self._runner.ask("results", self.token)
+        return self._results
+
+    def progress(self, done: float, total: float | None) -> None:
+        self._runner.note_progress(self.token, done, total)
+
+    def cancelled(self) -> bool:
+        return self._runner.is_cancelled(self.token)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[psycopg.Connection[Any]]:
+        if self._transaction is None:
+            self._transaction = Transaction(self._runner.greeting)
+        with self._transaction.connection.transaction():
+            yield self._transaction.connection
+
+    def finish(self, result: str | None) -> bool:
+        """Commit the job's transaction with its completion, if it has one. Says whether it had."""
+        if self._transaction is None:
+            return False
+        self._transaction.complete(self, result)
+        return True
+
+    def close(self) -> None:
+        if self._transaction is not None:
+            self._transaction.close()
+
+
+class Transaction:
+    """A job's own transaction: open until the job has ended, committed with its completion."""
+
+    def __init__(self, greeting: Greeting) -> None:
+        from rush.store.database import connect
+
+        self._greeting = greeting
+        self.connection = connect(
+            greeting["database_url"], application_name=f"rush job on {greeting['worker']}"
+        )
+        self._whole = self.connection.transaction()
+        self._whole.__enter__()
+
+    def complete(self, attempt: Attempt, result: str | None) -> None:
+        from rush.store.held import complete_within
+
+        accepted = complete_within(
+            self.connection,
+            self._greeting["schema"],
+            worker=self._greeting["worker"],
+            generation=self._greeting["generation"],
+            code=self._greeting["code"],
+            attempt=attempt,
+            began=time.monotonic() - attempt.began,
+            result=result,
+        )
+        if not accepted:
+            raise Overtaken("another attempt has overtaken this one; its writes are rolled back")
+        self._whole.__exit__(None, None, None)
+
+    def close(self) -> None:
+        """Roll back what is not committed, by ending the session."""
+        self.connection.close()
+
+
+class Runner:
+    """Takes tokens from the baton and runs their jobs, until the supervisor closes it."""
+
+    def __init__(self, channel: Channel, baton: Baton) -> None:
+        self.channel = channel
+        self.baton = baton
+        self.greeting = cast(Greeting, channel.receive()[1])
+        self.project = Path(self.greeting["project"])
+        self.loader = Loader(self.project, self.greeting["allowed_modules"])
+        self.current: Attempt | None = None
+        self._bodies: deque[Message] = deque()
+        self._cancelled: set[int] = set()
+        self._sending = threading.RLock()
+        self._progress_at = 0.0
+
+    def run(self) -> None:
+        surroundings = Surroundings(self.project)
+        token = self.baton.wait()
+        self._begin(token, [])
+        while True:
+            ended = self._perform(self._body(token))
+            surroundings.restore()
+            # One message when there is more to do at once: the end of this and the next begin.
+            following = self.baton.take()
+            if following is None:
+                self._send(ended)
+                following = self.baton.wait()
+                self._begin(following, [])
+            else:
+                self._begin(following, [ended])
+            token = following
+
+    def ask(self, what: str, token: int) -> Any:
+        """Ask the supervisor something and wait for the answer. Raises RuntimeError with its reason."""
+        self._send(["ask", token, what])
+        while True:
+            message = self.channel.receive()
+            if message[0] == "answer":
+                _, answer, problem = message
+                if problem is not None:
+                    raise RuntimeError(problem)
+                return answer
+            self._keep(message)
+
+    def is_cancelled(self, token: int) -> bool:
+        for message in self.channel.incoming():
+            self._keep(message)
+        return token in self._cancelled
+
+    def note_progress(self, token: int, done: float, total: float | None) -> None:
+        now = time.monotonic()
+        if now - self._progress_at >= 0.2 or done == total:
+            self._progress_at = now
+            self._send(["progress", token, done, total])
+
+    def log(self, level: str, text: str) -> None:
+        """A record of the current job, cut where it is too long or there are too many."""
+        attempt = self.current
+        if attempt is None:
+            return
+        limit = self.greeting["max_log_line"]
+        if len(text) > limit:
+            text = f"{text[:limit]} … ({len(text) - limit} more characters cut)"
+        before, attempt.logged = attempt.logged, attempt.logged + len(text)
+        if attempt.logged <= self.greeting["max_log_bytes"]:
+            self._send(["log", attempt.token, time.monotonic(), level, text])
+        elif before <= self.greeting["max_log_bytes"]:
+            self._send(["log", attempt.token, time.monotonic(), "WARNING",
+                        "the log of this attempt is full (setting max_log_bytes); further lines are dropped"])  # fmt: skip
+
+    def _send(self, *messages: Message) -> None:
+        with self._sending:
+            self.channel.send(*messages)
+
+    def _begin(self, token: int, before: list[Message]) -> None:
+        self._send(*before, ["begin", token, time.monotonic()])
+
+    def _body(self, token: int) -> dict[str, Any]:
+        """The body of a token. Those before it were taken back, and will not come."""
+        while True:
+            message = self._bodies.popleft() if self._bodies else self.channel.receive()
+            if message[0] == "job" and message[1] == token:
+                return message[2]
+            if message[0] != "job":
+                self._keep(message)
+
+    def _keep(self, message: Message) -> None:
+        if message[0] == "job":
+            self._bodies.append(message)
+        elif message[0] == "cancel":
+            self._cancelled.add(message[1])
+
+    def _perform(self, body: dict[str, Any]) -> Message:
+        attempt = self.current = Attempt(self, body)
+        try:
+            outcome = self._outcome(attempt)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            attempt.close()
+            self.current = None
+        return ["end", attempt.token, outcome | {"ended": time.monotonic()}]
+
+    def _outcome(self, attempt: Attempt) -> dict[str, Any]:
+        try:
+            job = self.loader.load(attempt.class_name)(attempt)
+            result = self._result(job.run())
+            if attempt.finish(result):
+                return {"outcome": "Committed"}
+        except NotLoaded as error:
+            return _failed("not loaded", str(error), None)
+        except ResultRefused as error:
+            return _failed("too large" if error.too_large else "raised", str(error), None)
+        except SystemExit as error:
+            return _failed("exited", f"SystemExit: {error.code}", error)
+        except BaseException as error:
+            return _failed("raised", _last_line(error), error)
+        return {"outcome": "Complete", "result": result}
+
+    def _result(self, value: Any) -> str | None:
+        if value is None:
+            return None
+        try:
+            text = json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ResultRefused(f"the result cannot be kept as JSON: {error}") from None
+        limit = self.greeting["max_result_bytes"]
+        if len(text) > limit:
+            raise ResultRefused(
+                f"the result has {len(text)} bytes, and {limit} are allowed (setting max_result_bytes): "
+                "keep large data in a table or a file, and return where it is",
+                too_large=True,
+            )
+        if "\\u0000" in text or "\\ud" in text.lower():
+            _refuse_unstorable(text)
+        return text
+
+
+class ResultRefused(Exception):
+    """What a job returned cannot be kept."""
+
+    def __init__(self, message: str, *, too_large: bool = False) -> None:
+        super().__init__(message)
+        self.too_large = too_large
+
+
+class Surroundings:
+    """What a job may change and the next one must not see: folder, environment, path, umask, signals."""
+
+    def __init__(self, project: Path) -> None:
+        self._project = project
+        self._environment = dict(os.environ)
+        self._path = list(sys.path)
+        self._umask = os.umask(0o022)
+        os.umask(self._umask)
+        self._streams = (sys.stdout, sys.stderr)
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def restore(self) -> None:
+        os.chdir(self._project)
+        os.umask(self._umask)
+        if os.environ != self._environment:
+            os.environ.clear()
+            os.environ.update(self._environment)
+        if sys.path != self._path:
+            sys.path[:] = self._path
+        sys.stdout, sys.stderr = self._streams
+        if signal.getsignal(signal.SIGTERM) is not self._handler:
+            signal.signal(signal.SIGTERM, self._handler)
+
+
+class Forward(logging.Handler):
+    """Sends log records to the supervisor."""
+
+    def __init__(self, runner: Runner) -> None:
+        super().__init__()
+        self._runner = runner
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+        except Exception as error:
+            text = f"{record.msg!r} (this record could not be formatted: {error!r})"
+        self._runner.log(record.levelname, text)
+
+
+class Printed(io.TextIOBase):
+    """What a job prints: each line is a log line."""
+
+    def __init__(self, runner: Runner, level: str) -> None:
+        self._runner = runner
+        self._level = level
+        self._rest = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str, /) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._runner.log(self._level, line)
+        # A line without an end must not grow for ever.
+        if len(self._rest) > self._runner.greeting["max_log_line"]:
+            self.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        rest, self._rest = self._rest, ""
+        if rest:
+            self._runner.log(self._level, rest)
+
+
+def main(arguments: list[str]) -> None:
+    wire, baton, lifeline = map(int, arguments)
+    _die_with_supervisor(lifeline)
+    for descriptor in (wire, baton, lifeline):
+        os.set_inheritable(descriptor, False)
+    runner = Runner(Channel(socket.socket(fileno=wire)), Baton(baton))
+    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.chdir(runner.project)
+    sys.path.insert(0, str(runner.project))
+    sys.stdout = Printed(runner, "INFO")
+    sys.stderr = Printed(runner, "WARNING")
+    logging.basicConfig(handlers=[Forward(runner)], format="%(message)s", level=logging.INFO)
+    logging.getLogger(LOGGER).setLevel(runner.greeting["log_level"])
+    with contextlib.suppress(EOFError, BrokenPipeError, Terminated):
+        runner.run()
+    # Threads that a job has left behind must not keep this process.
+    os._exit(0)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    # Once: a job that catches it and goes on is killed when its grace is over.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Terminated
+
+
+def _die_with_supervisor(lifeline: int) -> None:
+    if sys.platform == "linux":
+        import ctypes
+
+        parent_death_signal = 1
+        ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
+    threading.Thread(target=_watch, args=(lifeline,), name="lifeline", daemon=True).start()
+
+
+def _watch(lifeline: int) -> None:
+    """The supervisor's end of this pipe closes when it dies: then go, with all that this job has started."""
+    os.read(lifeline, 1)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _failed(reason: str, error: str, exception: BaseException | None) -> dict[str, Any]:
+    return {
+        "outcome": "Failed",
+        "reason": reason,
+        "error": error[:2000],
+        "traceback": None if exception is None else _traceback(exception),
+    }
+
+
+def _last_line(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception_only(error)).strip()
+    except Exception:
+        return f"{type(error).__name__} (its text could not be read)"
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback from the job's own first frame on, its end kept when it is long."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    try:
+        text = "".join(traceback.format_exception(type(error), error, frames))
+    except Exception:
+        text = f"{type(error).__name__} (its traceback could not be written)"
+    limit = 65536
+    return text if len(text) <= limit else f"… ({len(text) - limit} characters cut)\n{text[-limit:]}"
+
+
+def _refuse_unstorable(text: str) -> None:
+    """PostgreSQL keeps neither NUL nor half a surrogate pair."""
+    from rush.domain.strictjson import check
+    from rush.errors import DefinitionError
+
+    try:
+        check(json.loads(text))
+    except DefinitionError as error:
+        raise ResultRefused(f"the result cannot be kept as JSON: {error}") from None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,704 @@
+"""
+The supervisor: it hands jobs to runners, keeps time, and kills.
+
+No user code runs here and no statement is made here. What is to be said to the database
+is gathered in a `Request`, and what comes back (`Reply`) is taken in; between the two
+this module is a state machine over the jobs that the worker holds:
+
+    claimed ──▶ queued ──▶ sent ──▶ begun ──▶ over (its outcome is in the next request)
+                  │          │        │
+                  └──────────┴────────┴──▶ given back (not begun, or stopped with the worker)
+
+`sent` jobs lie in a runner's baton pipe and can be taken back until they have begun
+(`channel` tells why that is safe). A job that must end is told so, then its runner gets
+SIGTERM, then, a grace later, SIGKILL to its whole process group. All clocks here are
+monotonic.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import selectors
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from rush.domain.params import merge, read_value
+from rush.domain.records import Claim, CompiledJob, LogPart, Outcome
+from rush.logs import about
+from rush.worker.process import RunnerProcess
+from rush.worker.reports import Reply, Request
+
+log = logging.getLogger("rush.worker")
+job_log = logging.getLogger("rush.job")
+
+Ending = Literal["timeout", "cancelled", "stopping", "lost contact", "overtaken"]
+
+#: A job that has run this long is marked as Running in the database; most are over before.
+MARK_AFTER = 0.010
+#: A job that has run this long is long: what lies behind it goes to others.
+LONG = 0.050
+#: How many seconds' worth of short jobs a runner may hold beyond the one that it runs.
+AHEAD = 0.030
+#: No runner holds more jobs ahead than this.
+AHEAD_LIMIT = 250
+#: Lines of a job that goes on are kept in the database this often.
+LOG_EVERY = 0.5
+#: Between telling a job that it is cancelled and SIGTERM.
+CANCEL_NOTICE = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the settings say about running jobs."""
+
+    slots: int
+    kill_grace: float
+    max_log_bytes: int
+    max_log_line: int
+    runner_jobs: int
+    runner_memory_mb: int
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Held:
+    """A job that this worker holds, and how far it has come."""
+
+    claim: Claim
+    job: CompiledJob
+    queued_at: float
+    runner: RunnerProcess | None = None
+    began: float | None = None
+    marked: bool = False
+    ending: Ending | None = None
+    #: When to go on with ending it, and how far that has come.
+    escalate_at: float | None = None
+    escalation: int = 0
+    lines: list[str] = field(default_factory=list[str])
+    logged: int = 0
+    parts: int = 0
+    progress: list[float | None] | None = None
+
+    @property
+    def attempt(self) -> int:
+        return self.claim.attempt + 1
+
+    @property
+    def deadline(self) -> float:
+        assert self.began is not None
+        return self.began + self.job.timeout_seconds
+
+    @property
+    def subject(self) -> dict[str, str]:
+        claim = self.claim
+        return about(f"{claim.pipeline}/{claim.jobinstance}", claim.key.job, self.attempt)
+
+
+class Supervisor:
+    """The jobs and the runners of one worker. One thread uses it."""
+
+    def __init__(self, limits: Limits, start_runner: Callable[[], RunnerProcess]) -> None:
+        self.limits = limits
+        self._start_runner = start_runner
+        self._selector = selectors.DefaultSelector()
+        self._runners: list[RunnerProcess] = []
+        self._held: dict[int, Held] = {}
+        self._queue: deque[Held] = deque()
+        self._request = Request()
+        self._mean = LONG
+        self._log_at = 0.0
+        self._clock: tuple[datetime, float] | None = None
+        self._stopping = False
+
+    # What the worker sees -----------------------------------------------------------
+
+    @property
+    def holding(self) -> int:
+        """How many jobs this worker holds."""
+        return len(self._held)
+
+    @property
+    def progress(self) -> dict[int, list[float | None]]:
+        """How far jobs have come that say so, by token."""
+        return {
+            token: held.progress for token, held in self._held.items() if held.progress is not None
+        }
+
+    def room(self) -> int:
+        """How many more jobs this worker can take: its free slots, and short ones ahead."""
+        if self._stopping:
+            return 0
+        ahead = min(AHEAD_LIMIT, int(AHEAD / self._mean)) * self.limits.slots
+        return max(0, self.limits.slots + ahead - len(self._held))
+
+    def idle(self) -> bool:
+        """Whether a slot is free."""
+        return len(self._held) < self.limits.slots
+
+    def start(self) -> None:
+        while len(self._runners) < self.limits.slots:
+            self._add_runner()
+
+    def watch(self, descriptor: int, called: Callable[[], None]) -> None:
+        """Call something when a file descriptor can be read."""
+        self._selector.register(descriptor, selectors.EVENT_READ, called)
+
+    def set_clock(self, database_now: datetime, monotonic: float) -> None:
+        """What the database's clock said at a monotonic instant: log lines are told in it."""
+        self._clock = (database_now, monotonic)
+
+    def wait(self, timeout: float) -> None:
+        """Take in what runners send, waiting so many seconds at most for something to happen."""
+        due = self._next_due()
+        if due is not None:
+            timeout = min(timeout, max(0.0, due - time.monotonic()))
+        for key, _ in self._selector.select(timeout):
+            key.data()
+        self._keep_time(time.monotonic())
+
+    def has_news(self) -> bool:
+        """Whether there is anything to tell the database."""
+        request = self._request
+        return bool(
+            request.outcomes
+            or request.begun
+            or request.given_back
+            or request.logs
+            or request.results_of
+            or request.committed
+        )
+
+    def news(self) -> Request:
+        """All there is to tell, and what is wanted; it is not told again."""
+        request, self._request = self._request, Request()
+        request.want = self.room()
+        request.idle = self.idle()
+        return request
+
+    def take_in(self, reply: Reply) -> None:
+        """Take in what the database said: new jobs, answers to runners, what is held no more."""
+        for token, results in reply.results.items():
+            held = self._held.get(token)
+            if held is not None and held.runner is not None:
+                held.runner.post([["answer", results, None]])
+        for outcome in reply.overtaken:
+            log.warning(
+                "%s of run %s: another attempt has overtaken this one; its outcome was not accepted",
+                outcome.key.job,
+                outcome.key.run_id,
+            )
+        for claim in reply.answer.claims:
+            self._accept(claim, reply.compiled)
+        if reply.held is not None:
+            self._compare(reply.held, reply.compiled)
+        self._dispatch()
+
+    def let_go(self) -> None:
+        """Forget all that is held, and kill what runs: this registration is over."""
+        self._queue.clear()
+        for held in list(self._held.values()):
+            if held.runner is None or held.began is None:
+                self._drop(held)
+            else:
+                self._end(held, "overtaken", now=True)
+        self._request = Request()
+        # They have been greeted with the generation that is over.
+        self.reload()
+
+    def end_lost_contact(self) -> None:
+        """Kill the jobs that ask for it when the lease is over."""
+        for held in self._held.values():
+            if held.job.on_lost_contact == "kill" and held.began is not None and not held.ending:
+                self._end(held, "lost contact")
+
+    def drain(self) -> None:
+        """Take no more jobs, and give back those that have not begun."""
+        self._stopping = True
+        for runner in self._runners:
+            self._take_back(runner)
+        self._give_back_queued()
+
+    def stop_running(self, *, now: bool) -> None:
+        """End what still runs and give it back; `now` without grace."""
+        for held in list(self._held.values()):
+            if held.began is not None:
+                self._end(held, "stopping", now=now)
+
+    def reload(self) -> None:
+        """Replace every runner once it has done what it runs."""
+        for runner in self._runners:
+            self._take_back(runner)
+            runner.retiring = True
+            if runner.free:
+                runner.finish()
+        self._dispatch()
+
+    def close(self) -> None:
+        """Kill all runners. Nothing that they would still say is heard."""
+        for runner in list(self._runners):
+            runner.kill(signal.SIGKILL)
+            self._remove(runner)
+        self._selector.close()
+
+    # Jobs in ------------------------------------------------------------------------
+
+    def _accept(self, claim: Claim, compiled: dict[int, CompiledJob]) -> None:
+        job = compiled.get(claim.job_id)
+        if claim.token in self._held:
+            return
+        if job is None:
+            # Its version is gone from under it: somebody has deleted rows by hand.
+            log.error("run %s job %s has no compiled job; giving it back", claim.key.run_id, claim.key.job)
+            self._request.given_back.append(claim)
+            return
+        held = Held(claim=claim, job=job, queued_at=time.monotonic())
+        self._held[claim.token] = held
+        if claim.cancelling:
+            self._over(held, self._outcome(held, "Cancelled", reason="cancelled"))
+        elif self._stopping:
+            self._give_back(held)
+        else:
+            self._queue.append(held)
+
+    def _compare(self, rows: list[Claim], compiled: dict[int, CompiledJob]) -> None:
+        """Start what is ours unheard of, end what is ours no more, hear of cancelled runs."""
+        rows_by_token = {claim.token: claim for claim in rows}
+        for token, held in list(self._held.items()):
+            if token not in rows_by_token:
+                self._end_or_drop(held, "overtaken")
+            elif rows_by_token[token].cancelling:
+                self._end_or_drop(held, "cancelled")
+        told = {outcome.token for outcome in self._request.outcomes}
+        told |= {claim.token for claim in self._request.given_back}
+        for token, claim in rows_by_token.items():
+            if token not in self._held and token not in told:
+                self._accept(claim, compiled)
+
+    def _end_or_drop(self, held: Held, ending: Ending) -> None:
+        if held.began is None and held.runner is not None:
+            self._take_back(held.runner)
+        if held.began is not None or held.runner is not None:
+            # Begun, or taken by its runner at this very moment.
+            if held.ending is None:
+                self._end(held, ending)
+            return
+        with contextlib.suppress(ValueError):
+            self._queue.remove(held)
+        if ending == "cancelled":
+            self._over(held, self._outcome(held, "Cancelled", reason="cancelled"))
+        else:
+            self._drop(held)
+
+    def _dispatch(self) -> None:
+        """Hand queued jobs to runners: the idle ones first, short jobs also behind others."""
+        ahead = min(AHEAD_LIMIT, int(AHEAD / self._mean))
+        batches: dict[RunnerProcess, list[Held]] = {}
+        runners = [r for r in self._runners if r.takes]
+        while self._queue and runners:
+            held = self._queue[0]
+            alone = held.job.isolation == "process"
+            runner = min(runners, key=RunnerProcess.load)
+            if alone and not runner.fresh:
+                # A process of its own: this one makes room for one that nobody has used.
+                if not runner.free:
+                    break
+                runners.remove(runner)
+                runner.retiring = True
+                runner.finish()
+                continue
+            if runner.load() > 0 and (
+                alone or runner.reserved or runner.load() > ahead or runner.long_running(LONG)
+            ):
+                break
+            self._queue.popleft()
+            runner.reserved = alone
+            runner.give(held.claim.token)
+            held.runner = runner
+            batches.setdefault(runner, []).append(held)
+        for runner, jobs in batches.items():
+            runner.hand_over([(held.claim.token, self._body(held)) for held in jobs])
+            self._listen(runner)
+
+    def _body(self, held: Held) -> dict[str, Any]:
+        claim = held.claim
+        typed = {
+            name: None if value is None else read_value(value)
+            for name, value in (claim.job_params or {}).items()
+        }
+        return {
+            "pipeline": claim.pipeline,
+            "job": claim.key.job,
+            "run_id": claim.key.run_id,
+            "jobinstance": claim.jobinstance,
+            "item": claim.key.item,
+            "round": claim.key.round,
+            "attempt": held.attempt,
+            "token": claim.token,
+            "claim_id": claim.claim_id,
+            "class_name": held.job.class_name,
+            "params": merge(held.job.params, typed, claim.params or {}),
+        }
+
+    # What runners say ---------------------------------------------------------------
+
+    def _read(self, runner: RunnerProcess) -> None:
+        for message in runner.incoming():
+            match message:
+                case ["log", token, at, level, text]:
+                    if (held := self._held.get(token)) is not None:
+                        self._log(held, at, level, text)
+                case ["end", token, ended]:
+                    self._ended(runner, token, ended)
+                case ["begin", token, at]:
+                    self._begun(runner, token, at)
+                case ["progress", token, done, total]:
+                    if (held := self._held.get(token)) is not None:
+                        held.progress = [done, total]
+                case ["ask", token, "results"]:
+                    self._asked(runner, token)
+                case _:
+                    log.error("a runner says what nobody understands: %r", message)
+        if runner.closed:
+            self._died(runner)
+        else:
+            self._listen(runner)
+
+    def _read_output(self, runner: RunnerProcess) -> None:
+        """What was written past Python's `print`: by C code, or by programs that a job has started."""
+        held = self._held.get(runner.current) if runner.current is not None else None
+        for text in runner.output():
+            if held is not None and held.logged <= self.limits.max_log_bytes:
+                self._log(held, time.monotonic(), "INFO", text[: self.limits.max_log_line])
+
+    def _begun(self, runner: RunnerProcess, token: int, at: float) -> None:
+        runner.begin(token, at)
+        held = self._held.get(token)
+        if held is None:
+            # Let go while it was on its way: this runner does what nobody waits for.
+            runner.kill(signal.SIGKILL)
+            return
+        held.began = at
+        if held.ending is not None:
+            held.escalate_at = time.monotonic()
+
+    def _ended(self, runner: RunnerProcess, token: int, ended: dict[str, Any]) -> None:
+        runner.end(token)
+        held = self._held.get(token)
+        if held is None:
+            return
+        at: float = ended["ended"]
+        if held.began is not None:
+            self._mean += 0.2 * (max(at - held.began, 0.00005) - self._mean)
+        if ended["outcome"] == "Committed":
+            self._committed(held)
+        elif held.ending is None or (held.ending == "cancelled" and ended["outcome"] == "Complete"):
+            self._over(
+                held,
+                self._outcome(
+                    held,
+                    ended["outcome"],
+                    ended=at,
+                    reason=ended.get("reason"),
+                    error=ended.get("error"),
+                    traceback=ended.get("traceback"),
+                    result=ended.get("result"),
+                ),
+            )
+        else:
+            self._over_by_force(held)
+        runner.jobs += 1
+        if runner.free and (
+            runner.retiring
+            or runner.reserved
+            or runner.killed
+            or runner.jobs >= self.limits.runner_jobs
+            or runner.too_large(self.limits.runner_memory_mb)
+        ):
+            runner.retiring = True
+            runner.finish()
+        self._dispatch()
+
+    def _committed(self, held: Held) -> None:
+        """It has completed in its own transaction: only its last lines are left to keep."""
+        self._keep_lines(held)
+        del self._held[held.claim.token]
+        # Nothing was handed on in there: the empty report that follows claims, and rings.
+        self._request.committed += 1
+
+    def _asked(self, runner: RunnerProcess, token: int) -> None:
+        held = self._held.get(token)
+        if held is None:
+            runner.post([["answer", None, "this attempt is over"]])
+        else:
+            self._request.results_of[token] = held.claim.key.run_id
+
+    def _died(self, runner: RunnerProcess) -> None:
+        """A runner is gone. One job may have been begun; what lies in the pipe has not been."""
+        self._take_back(runner)
+        how = runner.wait()
+        for token in list(runner.tokens):
+            held = self._held.get(token)
+            if held is None:
+                continue
+            if held.began is None:
+                held.began = time.monotonic()
+            if held.ending is not None:
+                self._over_by_force(held)
+            else:
+                reason = "killed" if how.startswith("signal") else "exited"
+                self._over(
+                    held,
+                    self._outcome(
+                        held,
+                        "Failed",
+                        reason=reason,
+                        error=f"the process ended ({how}) before the job had returned",
+                    ),
+                )
+        self._remove(runner)
+        if not self._stopping:
+            self._add_runner()
+        self._dispatch()
+
+    # Time ---------------------------------------------------------------------------
+
+    def _keep_time(self, now: float) -> None:
+        for runner in self._runners:
+            held = self._held.get(runner.current) if runner.current is not None else None
+            if held is None or held.began is None:
+                continue
+            if not held.marked and now - held.began >= MARK_AFTER:
+                held.marked = True
+                self._request.begun.append((held.claim, held.began))
+            if held.ending is None and now >= held.deadline:
+                self._log(held, now, "ERROR", f"out of time after {held.job.timeout_seconds:g} s")
+                self._end(held, "timeout")
+            if runner.queued and runner.long_running(LONG):
+                self._take_back(runner)
+        for held in list(self._held.values()):
+            if held.escalate_at is not None and now >= held.escalate_at:
+                self._escalate(held, now)
+        if self._queue:
+            self._dispatch()
+            if self._queue and now - self._queue[0].queued_at >= LONG and self._all_long():
+                self._give_back_queued()
+        if now >= self._log_at:
+            self._log_at = now + LOG_EVERY
+            for held in self._held.values():
+                self._keep_lines(held)
+
+    def _all_long(self) -> bool:
+        return all(r.long_running(LONG) or not r.takes for r in self._runners)
+
+    def _next_due(self) -> float | None:
+        now = time.monotonic()
+        due: list[float] = []
+        for runner in self._runners:
+            held = self._held.get(runner.current) if runner.current is not None else None
+            if held is None or held.began is None:
+                continue
+            if not held.marked:
+                due.append(held.began + MARK_AFTER)
+            if held.ending is None:
+                due.append(held.deadline)
+            if runner.queued or self._queue:
+                due.append(max(held.began + LONG, now + 0.005))
+            if held.lines:
+                due.append(self._log_at)
+        due += [h.escalate_at for h in self._held.values() if h.escalate_at is not None]
+        return min(due, default=None)
+
+    def _end(self, held: Held, ending: Ending, *, now: bool = False) -> None:
+        """Begin to end a job that has begun; `_escalate` goes on with it."""
+        at = time.monotonic()
+        held.ending = ending
+        held.escalate_at = at
+        if now:
+            held.escalation = 2
+        elif ending == "cancelled" and held.escalation == 0 and held.runner is not None:
+            held.runner.post([["cancel", held.claim.token]])
+            self._listen(held.runner)
+            held.escalate_at = at + CANCEL_NOTICE
+        self._escalate(held, at)
+
+    def _escalate(self, held: Held, now: float) -> None:
+        runner = held.runner
+        if held.escalate_at is None or now < held.escalate_at or runner is None:
+            return
+        if runner.current != held.claim.token:
+            # Taken by its runner, and the word of it on the way: `_begun` comes back here.
+            held.escalate_at = now + 0.05
+            return
+        if held.escalation < 2:
+            held.escalation = 2
+            held.escalate_at = now + self.limits.kill_grace
+            self._take_back(runner)
+            runner.kill(signal.SIGTERM)
+        else:
+            held.escalate_at = now + 1.0
+            self._take_back(runner)
+            runner.kill(signal.SIGKILL)
+
+    def _over_by_force(self, held: Held) -> None:
+        """A job that was told to end has ended."""
+        match held.ending:
+            case "timeout":
+                seconds = f"{held.job.timeout_seconds:g}"
+                self._over(
+                    held,
+                    self._outcome(
+                        held, "Failed", reason="timeout", error=f"killed at its timeout of {seconds} s"
+                    ),
+                )
+            case "cancelled":
+                self._over(held, self._outcome(held, "Cancelled", reason="cancelled"))
+            case "lost contact":
+                self._over(
+                    held,
+                    self._outcome(
+                        held,
+                        "Failed",
+                        reason="lost contact",
+                        error="killed because its worker had lost contact to the database",
+                    ),
+                )
+            case "stopping":
+                self._give_back(held)
+            case "overtaken" | None:
+                self._drop(held)
+
+    # Jobs out -----------------------------------------------------------------------
+
+    def _outcome(
+        self,
+        held: Held,
+        state: Literal["Complete", "Failed", "Cancelled"],
+        *,
+        ended: float | None = None,
+        reason: str | None = None,
+        error: str | None = None,
+        traceback: str | None = None,
+        result: str | None = None,
+    ) -> Outcome:
+        if error is not None:
+            text = traceback if traceback is not None else error
+            self._log(held, ended or time.monotonic(), "ERROR", f"{reason}: {text}")
+        return Outcome(
+            key=held.claim.key,
+            token=held.claim.token,
+            claim_id=held.claim.claim_id,
+            state=state,
+            began=held.began,
+            ended=ended or time.monotonic(),
+            code=held.runner.code if held.runner is not None else None,
+            reason=reason,
+            error=_storable(error),
+            traceback=_storable(traceback),
+            result=result,
+            log="\n".join(held.lines) if held.lines else None,
+            part=held.parts,
+        )
+
+    def _over(self, held: Held, outcome: Outcome) -> None:
+        del self._held[held.claim.token]
+        self._request.outcomes.append(outcome)
+
+    def _give_back(self, held: Held) -> None:
+        self._keep_lines(held)
+        del self._held[held.claim.token]
+        self._request.given_back.append(held.claim)
+
+    def _drop(self, held: Held) -> None:
+        self._held.pop(held.claim.token, None)
+
+    def _give_back_queued(self) -> None:
+        while self._queue:
+            self._give_back(self._queue.popleft())
+
+    def _take_back(self, runner: RunnerProcess) -> None:
+        """What lies in a runner's pipe is queued again, in its old order."""
+        for token in reversed(runner.take_back()):
+            held = self._held.get(token)
+            if held is not None:
+                held.runner = None
+                self._queue.appendleft(held)
+
+    # Lines --------------------------------------------------------------------------
+
+    def _log(self, held: Held, at: float, level: str, text: str) -> None:
+        held.logged += len(text)
+        text = _storable(text) or ""
+        job_log.log(logging.getLevelNamesMapping().get(level, logging.INFO), "%s", text, extra=held.subject)
+        held.lines.append(f"{self._told(at)} {level} " + text.rstrip("\n").replace("\n", "\n    "))
+
+    def _keep_lines(self, held: Held) -> None:
+        if not held.lines:
+            return
+        claim = held.claim
+        self._request.logs.append(
+            LogPart(
+                key=claim.key,
+                token=claim.token,
+                attempt=held.attempt,
+                part=held.parts,
+                lines="\n".join(held.lines),
+            )
+        )
+        held.parts += 1
+        held.lines = []
+
+    def _told(self, at: float) -> str:
+        """A monotonic instant in the database's time."""
+        if self._clock is None:
+            return "-"
+        database_now, monotonic = self._clock
+        instant = database_now + timedelta(seconds=at - monotonic)
+        return f"{instant:%Y-%m-%dT%H:%M:%S}.{instant.microsecond // 1000:03d}Z"
+
+    # Runners ------------------------------------------------------------------------
+
+    def _add_runner(self) -> None:
+        runner = self._start_runner()
+        self._runners.append(runner)
+        self._selector.register(
+            runner, selectors.EVENT_READ, lambda: self._read(runner)
+        )
+        self._selector.register(
+            runner.output_descriptor, selectors.EVENT_READ, lambda: self._read_output(runner)
+        )
+
+    def _listen(self, runner: RunnerProcess) -> None:
+        """Hear of it when the wire takes more, while there is more to send."""
+        if runner not in self._runners:
+            return
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if runner.unsent else 0)
+        if self._selector.get_key(runner).events != events:
+            self._selector.modify(runner, events, lambda: self._turn(runner))
+
+    def _turn(self, runner: RunnerProcess) -> None:
+        runner.flush()
+        self._read(runner)
+
+    def _remove(self, runner: RunnerProcess) -> None:
+        self._selector.unregister(runner)
+        self._selector.unregister(runner.output_descriptor)
+        self._runners.remove(runner)
+        runner.close()
+
+
+def _storable(text: str | None) -> str | None:
+    """The text without what PostgreSQL cannot keep: NUL, and halves of surrogate pairs."""
+    if text is None:
+        return None
+    if "\x00" in text:
+        text = text.replace("\x00", "\\x00")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-8", "backslashreplace").decode()
+    return text

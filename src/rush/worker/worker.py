@@ -1,0 +1,358 @@
+"""
+A worker: one process of a machine, with slots for jobs.
+
+    pulse (thread)      the lease, the bell, the election         one connection
+    reports (thread)    what is said about jobs                   one connection
+    master (thread)     the master's tasks, while this is it      one connection
+    this thread         the supervisor: runners, time, kills      none
+
+It ends in good order on SIGTERM and SIGINT: it takes nothing more, gives back what has
+not begun, waits for what runs as long as the settings say, makes room as master, leaves
+the table. The second signal means now.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+import rush
+from rush.config import LoadedSettings
+from rush.errors import ConfigurationError
+from rush.store import workers
+from rush.store.session import Session, channel
+from rush.store.workers import Identity, Registration
+from rush.worker.heartbeat import Leader, Pulse, Terms
+from rush.worker.process import RunnerProcess
+from rush.worker.reports import Reporter
+from rush.worker.runner import Greeting
+from rush.worker.supervisor import Limits, Supervisor
+
+log = logging.getLogger("rush.worker")
+
+#: Bells for those who watch runs are rung no more often than this.
+WATCH_EVERY = 0.1
+
+
+class Master(Leader, Protocol):
+    """The master's thread of this worker."""
+
+    @property
+    def leading(self) -> bool: ...
+
+    def bind(self, ring_worker: Callable[[], None], worker_id: int) -> None: ...
+
+
+class Worker:
+    """
+    One worker. `connect` opens a session on Rush's schema, under a name for the purpose
+    that `pg_stat_activity` shows; `run` returns when it has been told to stop.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        loaded: LoadedSettings,
+        database_url: str,
+        connect: Callable[[str], Session],
+        master: Master,
+    ) -> None:
+        self.name = name
+        self._settings = loaded.settings
+        self._project = loaded.project
+        self._database_url = database_url
+        self._connect = connect
+        self._master = master
+        self._slots = loaded.settings.slots or os.cpu_count() or 1
+        self._wake_reading, self._wake_writing = os.pipe()
+        os.set_blocking(self._wake_reading, False)
+        os.set_blocking(self._wake_writing, False)
+        self._signals = 0
+        self._rung = True
+        self._reload = False
+        self._over: Registration | None = None
+        self._poll_at = 0.0
+        self._watch_at = 0.0
+        self._full = False
+        self._asked_held = False
+        self._registration: Registration | None = None
+        self.supervisor = Supervisor(
+            Limits(
+                slots=self._slots,
+                kill_grace=self._settings.kill_grace,
+                max_log_bytes=self._settings.max_log_bytes,
+                max_log_line=self._settings.max_log_line,
+                runner_jobs=self._settings.runner_jobs,
+                runner_memory_mb=self._settings.runner_memory_mb,
+            ),
+            self._start_runner,
+        )
+        self.supervisor.watch(self._wake_reading, self._woken)
+
+    def run(self, *, ready: Callable[[], None] = lambda: None) -> None:
+        """Work until a signal says stop. Raises ConfigurationError when the name is taken."""
+        with self._handling_signals():
+            pulse = self._enter()
+            registration = self._registration
+            assert registration is not None
+            reporter = Reporter(lambda: self._connect("reports"), registration, self._wake)
+            self._master.bind(self._ring, registration.id)
+            self.supervisor.start()
+            reporter.start()
+            pulse.start()
+            log.info("%s is ready: %s slots, queues %s, pid %s", self.name, self._slots,
+                     ", ".join(self._settings.queues), os.getpid())  # fmt: skip
+            ready()
+            try:
+                while not self._signals:
+                    self._turn(pulse, reporter)
+                self._stop(pulse, reporter)
+            finally:
+                self.supervisor.close()
+                self._master.step_down()
+                reporter.stop()
+                pulse.stop(leave=True)
+        log.info("%s has stopped", self.name)
+
+    def stop(self) -> None:
+        """What a signal does, for another thread."""
+        self._signals += 1
+        self._wake()
+
+    # One turn ---------------------------------------------------------------------------
+
+    def _turn(self, pulse: Pulse, reporter: Reporter) -> None:
+        now = time.monotonic()
+        if now >= self._poll_at:
+            self._poll_at = now + self._settings.poll_interval
+            self._rung = True
+        if self._over is not None:
+            self._begin_again(reporter)
+        if self._reload:
+            self._reload = False
+            log.info("replacing the runners")
+            self.supervisor.reload()
+        if now >= pulse.trusted_until:
+            self.supervisor.end_lost_contact()
+        self._converse(pulse, reporter, claim=True)
+        self.supervisor.wait(max(0.0, self._poll_at - time.monotonic()))
+        self._hear(pulse, reporter)
+
+    def _converse(self, pulse: Pulse, reporter: Reporter, *, claim: bool) -> None:
+        """Say what there is to say, unless an answer is still awaited."""
+        if reporter.busy:
+            return
+        hungry = claim and self.supervisor.room() > 0 and time.monotonic() < pulse.trusted_until
+        if not (self._rung or self.supervisor.has_news() or (self._full and hungry)):
+            return
+        request = self.supervisor.news()
+        request.ask_held = self._rung
+        if not hungry:
+            request.want = 0
+        elif not (self._rung or self._full or request.outcomes or request.committed):
+            # Marks and log lines alone are no reason to claim.
+            request.want = 0
+        self._rung = False
+        reporter.say(request)
+
+    def _hear(self, pulse: Pulse, reporter: Reporter) -> None:
+        reply = reporter.heard()
+        if reply is None:
+            return
+        answer = reply.answer
+        self._full = bool(reply.request.want) and len(answer.claims) >= reply.request.want
+        if answer.left or reply.request.committed:
+            self._ring_master(pulse)
+        if answer.ended and time.monotonic() >= self._watch_at:
+            self._watch_at = time.monotonic() + WATCH_EVERY
+            pulse.ring(channel(self._settings.schema, "runs"))
+        self.supervisor.take_in(reply)
+
+    def _ring_master(self, pulse: Pulse) -> None:
+        if self._master.leading:
+            self._master.ring()
+        else:
+            pulse.ring(channel(self._settings.schema, "master"))
+
+    def _begin_again(self, reporter: Reporter) -> None:
+        """This worker was declared dead: what it holds is others' now."""
+        registration, self._over = self._over, None
+        assert registration is not None
+        self._registration = registration
+        self._master.bind(self._ring, registration.id)
+        self.supervisor.let_go()
+        reporter.registration = registration
+        self._rung = True
+
+    # The end ----------------------------------------------------------------------------
+
+    def _stop(self, pulse: Pulse, reporter: Reporter) -> None:
+        log.info("stopping: waiting up to %g s for what runs", self._settings.stop_grace)
+        # Room for another master first, so that none of what follows waits for an election.
+        pulse.resign()
+        self.supervisor.drain()
+        until = time.monotonic() + self._settings.stop_grace
+        while self._unsettled(reporter) and self._signals < 2 and time.monotonic() < until:
+            self._settle(pulse, reporter)
+        if self.supervisor.holding:
+            log.warning("giving back %s jobs that still run", self.supervisor.holding)
+            self.supervisor.stop_running(now=self._signals >= 2)
+        until = time.monotonic() + self._settings.kill_grace + 5
+        while self._unsettled(reporter) and time.monotonic() < until:
+            self._settle(pulse, reporter)
+
+    def _unsettled(self, reporter: Reporter) -> bool:
+        return bool(self.supervisor.holding) or self.supervisor.has_news() or reporter.busy
+
+    def _settle(self, pulse: Pulse, reporter: Reporter) -> None:
+        self._rung = False
+        self._converse(pulse, reporter, claim=False)
+        self.supervisor.wait(0.1)
+        self._hear(pulse, reporter)
+
+    # From other threads and from signals --------------------------------------------------
+
+    def _ring(self) -> None:
+        self._rung = True
+        self._wake()
+
+    def _is_over(self, registration: Registration) -> None:
+        self._over = registration
+        self._wake()
+
+    def _asked_to_reload(self) -> None:
+        self._reload = True
+        self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake_writing, b".")
+
+    def _woken(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_reading, 4096)
+
+    @contextlib.contextmanager
+    def _handling_signals(self) -> Iterator[None]:
+        def count(number: int, frame: FrameType | None) -> None:
+            self.stop()
+
+        def reload(number: int, frame: FrameType | None) -> None:
+            self._asked_to_reload()
+
+        handlers = {signal.SIGTERM: count, signal.SIGINT: count, signal.SIGHUP: reload}
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    # Beginnings ---------------------------------------------------------------------------
+
+    def _enter(self) -> Pulse:
+        """Register, waiting for the lease of a predecessor of the same name that has just died."""
+        pulse = Pulse(
+            lambda: self._connect("pulse"),
+            self._identity(),
+            Terms(
+                lease=self._settings.worker_lease,
+                expiry=self._settings.master_expiry,
+                poll=self._settings.poll_interval,
+            ),
+            self._master,
+            on_bell=self._ring,
+            on_over=self._is_over,
+            on_clock=self.supervisor.set_clock,
+            on_reload=self._asked_to_reload,
+            progress=lambda: self.supervisor.progress,
+        )
+        self._registration = pulse.register()
+        if self._registration is None:
+            raise ConfigurationError(self._name_taken())
+        return pulse
+
+    def _name_taken(self) -> str:
+        session = self._connect("names")
+        row = workers.worker(session, self.name)
+        session.connection.close()
+        who = "" if row is None else f" (pid {row.pid} on {row.host}, seen {row.last_seen:%H:%M:%S} UTC)"
+        return (
+            f"there is a worker named {self.name} already{who}. "
+            "Give this one another name; if that one is dead, its name is free when its lease is over"
+        )
+
+    def _identity(self) -> Identity:
+        return Identity(
+            name=self.name,
+            slots=self._slots,
+            queues=self._settings.queues,
+            host=socket.gethostname(),
+            boot_id=_boot_id(),
+            pid=os.getpid(),
+            version=rush.__version__,
+            code=code_version(self._project),
+        )
+
+    def _start_runner(self) -> RunnerProcess:
+        assert self._registration is not None
+        settings = self._settings
+        allowed = settings.allowed_modules
+        return RunnerProcess(
+            Greeting(
+                project=str(self._project),
+                allowed_modules=None if allowed is None else list(allowed),
+                database_url=self._database_url,
+                schema=settings.schema,
+                worker=self.name,
+                generation=self._registration.generation,
+                code=code_version(self._project),
+                log_level=settings.log_level,
+                max_log_line=settings.max_log_line,
+                max_log_bytes=settings.max_log_bytes,
+                max_result_bytes=settings.max_result_bytes,
+            )
+        )
+
+
+def code_version(project: Path) -> str:
+    """Twelve hex digits that change when a Python file of the project does."""
+    digest = hashlib.sha256()
+    for path in _python_files(project):
+        with contextlib.suppress(OSError):
+            state = path.stat()
+            digest.update(f"{path.relative_to(project)} {state.st_size} {state.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def _python_files(project: Path, limit: int = 5000) -> Iterator[Path]:
+    """The project's Python files in a settled order; hidden folders and environments are none of it."""
+    seen = 0
+    for folder, folders, files in os.walk(project):
+        folders[:] = sorted(
+            name for name in folders
+            if not name.startswith((".", "__")) and not Path(folder, name, "pyvenv.cfg").exists()
+        )  # fmt: skip
+        for name in sorted(files):
+            if name.endswith(".py"):
+                yield Path(folder, name)
+                seen += 1
+                if seen >= limit:
+                    return
+
+
+def _boot_id() -> str:
+    """Tells one boot of this machine from another."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return f"{socket.gethostname()} {time.time() - time.monotonic():.0f}"
