@@ -1,0 +1,63 @@
+"""Files with definitions of pipelines, and the problems in them as lines that editors understand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rush.errors import ConfigurationError, DefinitionError, NotFoundError, Problem
+
+if TYPE_CHECKING:
+    from rush.domain.definition import NamedDefinition
+
+
+class DefinitionFileError(DefinitionError):
+    """A file whose definition cannot be run."""
+
+    def __init__(self, path: Path, problems: Sequence[Problem]) -> None:
+        super().__init__(problems)
+        self.path = path
+
+
+def read_pipeline(path: Path) -> NamedDefinition:
+    """
+    The pipeline in a file; its name is the file's where the file does not say.
+
+    Raises DefinitionFileError with every problem, NotFoundError, or ConfigurationError
+    for a file that is no text.
+    """
+    from rush.domain.definition import read_pipeline_file
+
+    try:
+        text = path.read_bytes().decode()
+        return read_pipeline_file(text, syntax=_syntax_of(path), default_name=path.stem)
+    except DefinitionError as error:
+        raise DefinitionFileError(path, error.problems) from None
+    except FileNotFoundError:
+        raise NotFoundError(f"there is no file {path}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: this is not UTF-8: {error.reason}") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def lines_of(error: DefinitionError) -> list[str]:
+    """Each problem as `file:line:column: place: message`, without what is not known."""
+    path = error.path if isinstance(error, DefinitionFileError) else None
+    return [line_of(path, problem) for problem in error.problems]
+
+
+def line_of(path: Path | None, problem: Problem) -> str:
+    where = [str(part) for part in (path, problem.line, problem.column) if part is not None]
+    return f"{':'.join(where)}: {problem}" if where else str(problem)
+
+
+def _syntax_of(path: Path) -> Literal["json", "yaml"]:
+    match path.suffix.lower():
+        case ".json":
+            return "json"
+        case ".yaml" | ".yml":
+            return "yaml"
+        case _:
+            raise ConfigurationError(f"{path}: the name must end with .yaml, .yml or .json")
