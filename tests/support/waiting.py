@@ -1,0 +1,19 @@
+"""Waiting for a state, with a bound."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_for(predicate: Callable[[], T], *, what: str, timeout: float = 10.0) -> T:
+    """Poll until `predicate` returns something true, and return that. `timeout` is in seconds."""
+    deadline = time.monotonic() + timeout
+    while not (value := predicate()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout:g} s in vain for {what}; last seen: {value!r}")
+        time.sleep(0.01)
+    return value
