@@ -1,0 +1,1 @@
+"""How late do planes leave New York, where, when, and is it the weather?"""
