@@ -104,11 +104,6 @@ class Context:
 
         return Embedded(self.project / EMBEDDED_FOLDER)
 
-    @property
-    def has_embedded(self) -> bool:
-        """Whether an embedded server was ever made here."""
-        return (self.project / EMBEDDED_FOLDER).exists()
-
     def database(self, *, create: bool = False) -> str:
         """
         The URL of a database that is ready: it answers, and its schema fits.
@@ -139,15 +134,18 @@ class Context:
         return url
 
     def _started(self, *, create: bool) -> str:
-        if not create and not self.has_embedded:
+        if not create and not self.embedded.home.exists():
             raise ConfigurationError(
                 f"there is no database for {self.project}: set RUSH_DATABASE_URL, "
                 "or start an embedded server by `rush db start`"
             )
-        if self.embedded.running():
-            return self.embedded.url()
+        was_running = self.embedded.running()
+        # Also when it runs: it may be at its start, and this waits until it answers.
         url = self.embedded.start()
-        self.out.note("started the embedded PostgreSQL in .rush (it stays up until `rush db stop`)")
+        if not was_running:
+            self.out.note(
+                "started the embedded PostgreSQL in .rush (it stays up until `rush db stop`)"
+            )
         return url
 
 

@@ -176,7 +176,7 @@ def stop(*, options: DatabaseOptions = DATABASE_OPTIONS) -> None:
       rush db stop
     """
     context = embedded_context(options)
-    if not context.has_embedded or not context.embedded.running():
+    if not context.embedded.running():
         context.out.say("the embedded PostgreSQL is not running")
         return
     context.embedded.stop()

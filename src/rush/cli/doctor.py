@@ -178,7 +178,7 @@ def embedded(context: Context) -> Finding:
 
 
 def database(context: Context) -> Iterator[Finding]:
-    if context.is_embedded and not (context.has_embedded and context.embedded.running()):
+    if context.is_embedded and not context.embedded.running():
         yield Finding("database", "warn", "the embedded server is not running", "rush db start")
         return
     from rush.store.database import connect
