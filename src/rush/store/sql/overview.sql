@@ -1,0 +1,59 @@
+-- What there is to see of pipelines, workers and the master.
+
+-- name: list_pipelines :many
+-- Every pipeline with its newest version, what of it is live, and how its last runs stand.
+SELECT p.name, v.version, p.paused, v.error, v.compiled_at IS NOT NULL AS compiled,
+       coalesce(jsonb_array_length(CASE WHEN jsonb_typeof(p.definition -> 'jobs') = 'array'
+                                        THEN p.definition -> 'jobs' END), 0) AS jobs,
+       p.definition ->> 'description' AS description,
+       coalesce(live.counts, '{}') AS live,
+       coalesce(last.runs, '[]') AS last_runs
+  FROM rush.pipeline p
+  JOIN LATERAL (SELECT version, error, compiled_at FROM rush.pipeline_version v
+                 WHERE v.pipeline = p.name ORDER BY version DESC LIMIT 1) v ON true
+  LEFT JOIN (SELECT pipeline, jsonb_object_agg(state, jobs) AS counts
+               FROM (SELECT pipeline, state, count(*) AS jobs FROM rush.run_state GROUP BY 1, 2) c
+              GROUP BY pipeline) live ON live.pipeline = p.name
+  LEFT JOIN LATERAL (
+       SELECT jsonb_agg(jsonb_build_object(
+                  'id', r.id, 'jobinstance', r.jobinstance, 'state', r.state,
+                  'age', extract(epoch FROM statement_timestamp() - r.created_at),
+                  'seconds', extract(epoch FROM coalesce(r.finished_at, statement_timestamp()) - r.started_at))
+                  ORDER BY r.jobinstance DESC) AS runs
+         FROM (SELECT * FROM rush.run r
+                WHERE r.pipeline = p.name ORDER BY r.jobinstance DESC LIMIT %(runs)s) r) last ON true
+ ORDER BY p.name;
+
+-- name: pipeline_versions :many
+SELECT version, definition, created_at, compiled_at, error
+  FROM rush.pipeline_version WHERE pipeline = %(name)s ORDER BY version DESC;
+
+-- name: list_workers :many
+-- Every worker with what it holds. One is alive while its lease lasts.
+SELECT w.name, w.state, w.lease_expires_at < statement_timestamp() AS expired, w.slots,
+       w.queues, w.host, w.pid, w.version, w.code, w.reload, w.started_at, w.last_seen,
+       w.lease_expires_at,
+       coalesce(m.holder = w.name AND m.generation = w.generation
+                AND m.expires_at >= statement_timestamp(), false) AS is_master,
+       coalesce(held.jobs, '[]') AS jobs, statement_timestamp() AS now
+  FROM rush.worker w
+  LEFT JOIN rush.master_token m ON true
+  LEFT JOIN LATERAL (
+       SELECT jsonb_agg(jsonb_build_object(
+                  'run_id', s.run_id, 'pipeline', s.pipeline, 'jobinstance', s.jobinstance, 'job', s.job,
+                  'attempt', s.attempt, 'state', s.state,
+                  'seconds', extract(epoch FROM statement_timestamp() - s.started_at),
+                  'done', w.progress -> s.token::text -> 0, 'total', w.progress -> s.token::text -> 1)
+                  ORDER BY s.started_at, s.run_id, s.job) AS jobs
+         FROM rush.run_state s
+        WHERE s.worker = w.name AND s.generation = w.generation) held ON true
+ ORDER BY w.name;
+
+-- name: standing :one
+-- Who is master, while its lease lasts, and until when it does or did; the switch; and how
+-- many workers could take a job.
+SELECT CASE WHEN m.expires_at >= statement_timestamp() THEN m.holder END AS master,
+       m.term, m.elected_at, CASE WHEN m.expires_at > 'epoch' THEN m.expires_at END AS expires_at, c.paused, statement_timestamp() AS now,
+       (SELECT count(*) FROM rush.worker
+         WHERE state = 'Alive' AND lease_expires_at >= statement_timestamp()) AS workers
+  FROM rush.master_token m, rush.control c;
