@@ -29,6 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    name = config.getoption("--server")
+    if name != EMBEDDED and find_binaries(name) is None:
+        raise pytest.UsageError(f"there is no PostgreSQL {name} on this machine")
+
+
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
     """Servers by name, started when they are first asked for, gone at the end."""

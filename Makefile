@@ -1,0 +1,66 @@
+# One door to everything that is done here. Needs Python 3.11 or later, and nothing else.
+
+VENV   ?= .venv
+# Which Python the environment is made with; empty: the first one found that is new enough.
+PYTHON ?=
+# Which tests `make test` runs: an expression over pytest's markers.
+MARKS  ?= not slow
+
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check fix clean
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## See Rush run a pipeline on a year of real flights
+	@$(BIN)/rush demo --full
+
+test: $(VENV)/.dev ## Test on a PostgreSQL of its own, in some minutes
+	@$(BIN)/python -m pytest -m "$(MARKS)"
+
+test-slow: $(VENV)/.dev ## Run the tests that take longer
+	@$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/.dev ## Check format, lint, types and layers
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/basedpyright
+	@$(BIN)/lint-imports
+
+fix: $(VENV)/.dev ## Format, and mend what can be mended by itself
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+clean: ## Stop the project's server, and remove all that was made here
+	@if [ -x $(BIN)/rush ] && [ -e .rush ]; then $(BIN)/rush db stop; fi
+	rm -rf $(VENV) .rush .hypothesis .pytest_cache .ruff_cache .import_linter_cache dist build
+
+# The environment. What is installed is renewed when pyproject.toml has changed since, and
+# when the Python that it was made with has gone.
+$(shell [ -x $(BIN)/python ] || rm -f $(VENV)/.demo $(VENV)/.dev)
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	@echo "installing Rush into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@echo "installing Rush and the tools for its development into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,dev]'
+	@touch $(VENV)/.demo $@
+
+$(BIN)/python:
+	@for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		"$$python" -c 'import ensurepip, venv' 2>/dev/null || { bare=$$python; continue; }; \
+		echo "making $(VENV) with $$("$$python" --version) ($$(command -v "$$python"))"; \
+		exec "$$python" -m venv --clear $(VENV); \
+	done; \
+	if [ -n "$$bare" ]; then \
+		echo "$$bare comes without its module venv. On Debian and Ubuntu: apt install python3-venv"; \
+	else \
+		echo "Rush needs Python 3.11 or later, and found none: install one, or name it: make PYTHON=/path/to/python3"; \
+	fi >&2; \
+	exit 1
