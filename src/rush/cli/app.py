@@ -34,6 +34,7 @@ CHECK = Group("Check and set up", sort_key=4)
 #: that the list of commands imports none of them.
 COMMANDS = (
     ("init", START, "Make a project that runs as made."),
+    ("worker", START, "Run jobs on this machine, and be the master when it is this one's turn."),
     ("validate", CHECK, "Check files with definitions of pipelines."),
     ("doctor", CHECK, "Look for what is wrong here, and say what to do."),
     ("db", CHECK, "The database: its schema, its address, the embedded server."),

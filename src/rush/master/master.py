@@ -61,9 +61,7 @@ class Master:
         """Be master in this term, until then or until told more."""
         self._trusted_until = trusted_until
         self._term = term
-        self._thread = threading.Thread(
-            target=self._lead, args=(term,), name="master", daemon=True
-        )
+        self._thread = threading.Thread(target=self._lead, args=(term,), name="master", daemon=True)
         self._thread.start()
 
     def trust(self, until: float) -> None:
@@ -92,14 +90,18 @@ class Master:
         tasks = Tasks(self._settings, self.ring)
         while self._is_master(term):
             try:
-                session = session or self._connect()
+                session = session or self._open()
                 rest = self._round(session, term, tasks)
             except TermOver as over:
                 log.warning("%s", over)
                 break
             except (DatabaseError, psycopg.Error) as error:
                 log.warning("a round failed: %s", str(error).strip().split("\n", maxsplit=1)[0])
-                if not isinstance(error, psycopg.Error) or session is None or session.connection.closed:
+                if (
+                    not isinstance(error, psycopg.Error)
+                    or session is None
+                    or session.connection.closed
+                ):
                     session = None
                 rest = 0.5
             if rest > 0:
@@ -107,6 +109,11 @@ class Master:
             self._bell.clear()
         if session is not None:
             session.connection.close()
+
+    def _open(self) -> Session:
+        session = self._connect()
+        session.settle_plans()
+        return session
 
     def _is_master(self, term: int) -> bool:
         return self._term == term and time.monotonic() < self._trusted_until

@@ -64,7 +64,9 @@ class Verdicts:
         default_factory=list[tuple[int, str, int | None]]
     )
     #: (request, version, job to start from)
-    new: list[tuple[int, int, int | None]] = field(default_factory=list[tuple[int, int, int | None]])
+    new: list[tuple[int, int, int | None]] = field(
+        default_factory=list[tuple[int, int, int | None]]
+    )
     #: (request, run, job to start from)
     again: list[tuple[int, int, int | None]] = field(
         default_factory=list[tuple[int, int, int | None]]
@@ -77,7 +79,9 @@ def _compile(session: Session, version: Any) -> None:
     try:
         definition = parse_definition(version.definition)
     except DefinitionError as error:
-        log.warning("pipeline %s version %s cannot run: %s", version.pipeline, version.version, error)
+        log.warning(
+            "pipeline %s version %s cannot run: %s", version.pipeline, version.version, error
+        )
         pipelines.refuse_version(session, version.id, str(error))
         return
     pipelines.compile_version(session, version.id, definition)
@@ -102,7 +106,11 @@ def _decide(session: Session, pending: Sequence[Any]) -> None:
 
 def _judge(request: Any, verdicts: Verdicts) -> None:
     judge = _judge_cancel if request.action == "cancel" else _judge_start
-    judge(request, verdicts, lambda reason: verdicts.refused.append((request.id, reason, request.run_id)))
+    judge(
+        request,
+        verdicts,
+        lambda reason: verdicts.refused.append((request.id, reason, request.run_id)),
+    )
 
 
 def _judge_cancel(request: Any, verdicts: Verdicts, refuse: Callable[[str], None]) -> None:

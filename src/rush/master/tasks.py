@@ -8,7 +8,7 @@ while the transaction is open, and a transaction of an old term finds no row and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -32,7 +32,7 @@ class Round:
     more: bool = False
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
+    def transaction(self) -> Generator[Session]:
         """A fenced transaction. Raises TermOver when this term is."""
         with self.session.transaction():
             master_token.fence(self.session, self.term)

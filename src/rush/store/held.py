@@ -8,18 +8,12 @@ from typing import Any, Protocol
 
 from rush.domain.records import Answer, Claim, CompiledJob, Key, LogPart, Outcome
 from rush.store.session import Connection, Session, array
-
-
-class Holder(Protocol):
-    """Who holds: a registration of a worker."""
-
-    name: str
-    generation: int
+from rush.store.workers import Registration
 
 
 def report(
     session: Session,
-    holder: Holder,
+    holder: Registration,
     outcomes: Sequence[Outcome],
     *,
     want: int,
@@ -67,13 +61,15 @@ def report(
     return answer
 
 
-def held(session: Session, holder: Holder) -> list[Claim]:
+def held(session: Session, holder: Registration) -> list[Claim]:
     """All that this registration holds, as the database knows it."""
     rows = session.many("held", worker=holder.name, generation=holder.generation)
     return [_claim(row) for row in rows]
 
 
-def mark_running(session: Session, holder: Holder, begun: Sequence[tuple[Claim, float]]) -> None:
+def mark_running(
+    session: Session, holder: Registration, begun: Sequence[tuple[Claim, float]]
+) -> None:
     """Mark jobs as Running that a runner has begun, each at its monotonic instant."""
     now = time.monotonic()
     begun = sorted(begun, key=lambda b: b[0].key)
@@ -86,7 +82,7 @@ def mark_running(session: Session, holder: Holder, begun: Sequence[tuple[Claim, 
     )
 
 
-def give_back(session: Session, holder: Holder, claims: Collection[Claim]) -> int:
+def give_back(session: Session, holder: Registration, claims: Collection[Claim]) -> int:
     """Give jobs to whoever wants them; their attempts are not counted. Returns how many were still held."""
     claims = sorted(claims, key=_by_key)
     return session.one(
@@ -94,7 +90,7 @@ def give_back(session: Session, holder: Holder, claims: Collection[Claim]) -> in
     ).count
 
 
-def append_log(session: Session, holder: Holder, parts: Sequence[LogPart]) -> None:
+def append_log(session: Session, holder: Registration, parts: Sequence[LogPart]) -> None:
     """Keep lines of attempts. The same part twice is kept once."""
     session.run(
         "append_log",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -73,5 +73,5 @@ def queue_sets(session: Session) -> list[list[str]]:
 
 def assign(session: Session, queues: Sequence[str]) -> list[int]:
     """Hand Ready jobs to workers of these queues that have free slots. Returns their ids."""
-    rows = session.many("assign", queues=array(queues), claim_id=random.getrandbits(62))
+    rows = session.many("assign", queues=array(queues), claim_id=secrets.randbits(62))
     return [row.worker_id for row in rows]

@@ -7,11 +7,12 @@ file of the same name, or a few of them in one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import namedtuple_row
 
 from rush.store.queries import load
@@ -32,21 +33,43 @@ class Session:
         self._queries = load(schema)
         self._cursor = connection.cursor(row_factory=namedtuple_row)
 
-    def many(self, name: str, **params: Any) -> list[Any]:
+    def settle_plans(self, *, keyed: bool = False) -> None:
+        """
+        Plan each statement once, for any parameters, and through indexes: what is hot must
+        not be planned by what a table looked like when it was empty. `keyed` also rules out
+        joins other than by key, for statements that find all their rows so.
+        """
+        settings = {"jit": "off", "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+        if keyed:
+            settings |= {"enable_hashjoin": "off", "enable_mergejoin": "off"}
+        self.connection.execute(
+            "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s(name, value)",
+            [list(settings), list(settings.values())],
+        )
+
+    def many(self, name: str, /, **params: Any) -> list[Any]:
         return self._execute(name, params).fetchall()
 
-    def one(self, name: str, **params: Any) -> Any:
+    def one(self, name: str, /, **params: Any) -> Any:
         """The only row, or None."""
         return self._execute(name, params).fetchone()
 
-    def run(self, name: str, **params: Any) -> int:
+    def run(self, name: str, /, **params: Any) -> int:
         """Run a statement for its effect. Returns how many rows it touched."""
         return self._execute(name, params).rowcount
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Generator[None]:
         with self.connection.transaction():
             yield
+
+    def listen(self, *channels: str) -> None:
+        for name in channels:
+            self.connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(name)))
+
+    def unlisten(self, *channels: str) -> None:
+        for name in channels:
+            self.connection.execute(sql.SQL("UNLISTEN {}").format(sql.Identifier(name)))
 
     def notify(self, *channels: str) -> None:
         """Ring bells: one commit for all of them."""

@@ -8,7 +8,7 @@ for election. None of that ever waits behind a job, a report or a master's task.
     leader   ── renewal refused, or not confirmed in time ──────────▶ follower
     leader   ── resigns ────────────────────────────────────────────▶ follower
 
-A lease is trusted only until (start of the attempt that renewed it + its length − a
+A lease is trusted only until (start of the attempt that renewed it + its length, less a
 margin), on the monotonic clock: a slow answer never stretches it. An error is no
 renewal. A registration that finds no row on a heartbeat is over: somebody has declared
 this worker dead, and all that it holds is others'. It registers anew then.
@@ -143,7 +143,8 @@ class Pulse:
             if leave and self._registration is not None:
                 workers.leave(self._session, self._registration)
                 self._session.notify(
-                    channel(self._session.schema, "master"), channel(self._session.schema, "workers")
+                    channel(self._session.schema, "master"),
+                    channel(self._session.schema, "workers"),
                 )
         except psycopg.Error as error:
             log.warning("could not leave the table of workers: %s", error)
@@ -223,7 +224,7 @@ class Pulse:
         self._term = term
         self._term_until = self._trusted(began)
         self._beat_at = min(self._beat_at, began + self._terms.expiry / 3)
-        session.connection.execute(f'LISTEN "{channel(session.schema, "master")}"')
+        session.listen(channel(session.schema, "master"))
         self._leader.lead(term, self._term_until)
 
     def _believed_gone(self, state: object, now: float) -> int | None:
@@ -249,9 +250,7 @@ class Pulse:
         self._term = None
         self._leader.step_down()
         if self._session is not None and not self._session.connection.closed:
-            self._session.connection.execute(
-                f'UNLISTEN "{channel(self._session.schema, "master")}"'
-            )
+            self._session.unlisten(channel(self._session.schema, "master"))
 
     def _give_up(self, session: Session, term: int) -> None:
         # The thread that acts for this term ends first: then nothing of it is open.
@@ -281,11 +280,9 @@ class Pulse:
         return registration
 
     def _listen(self, session: Session, registration: Registration) -> None:
-        for name in (
-            channel(session.schema, "worker", registration.id),
-            channel(session.schema, "workers"),
-        ):
-            session.connection.execute(f'LISTEN "{name}"')
+        session.listen(
+            channel(session.schema, "worker", registration.id), channel(session.schema, "workers")
+        )
         session.connection.add_notify_handler(self._heard)
 
     def _heard(self, notify: psycopg.Notify) -> None:
@@ -322,9 +319,7 @@ class Pulse:
             connection.pgconn.consume_input()
             while (notify := connection.pgconn.notifies()) is not None:
                 self._heard(
-                    psycopg.Notify(
-                        notify.relname.decode(), notify.extra.decode(), notify.be_pid
-                    )
+                    psycopg.Notify(notify.relname.decode(), notify.extra.decode(), notify.be_pid)
                 )
 
     def _reconnect(self) -> Session:
@@ -333,7 +328,7 @@ class Pulse:
         self._listen(session, self._registration)
         workers.note_session(session, self._registration)
         if self._term is not None:
-            session.connection.execute(f'LISTEN "{channel(session.schema, "master")}"')
+            session.listen(channel(session.schema, "master"))
         self._session = session
         self._beat_at = 0.0
         # What was rung while nobody listened.

@@ -4,6 +4,7 @@ A runner as its supervisor sees it: a child process, its wire, and the tokens it
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -167,10 +168,8 @@ class RunnerProcess:
     def kill(self, number: signal.Signals) -> None:
         """Send a signal to it and to all that it has started."""
         self.killed = True
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            pass
 
     def finish(self) -> None:
         """Let it end when its baton is empty."""

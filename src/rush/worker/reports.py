@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import queue
 import random
+import secrets
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,8 +25,8 @@ from typing import Any
 import psycopg
 from psycopg import errors as pg
 
-from rush.errors import DatabaseError
 from rush.domain.records import Answer, Claim, CompiledJob, LogPart, Outcome
+from rush.errors import DatabaseError
 from rush.store import held as store
 from rush.store.session import Session
 from rush.store.workers import Registration
@@ -130,7 +131,12 @@ class Reporter:
                 return self._say(session, request)
             except PASSING as error:
                 log.info("the database asks to try again: %s", _first_line(error))
-            except (DatabaseError, psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
+            except (
+                DatabaseError,
+                psycopg.OperationalError,
+                psycopg.InterfaceError,
+                OSError,
+            ) as error:
                 log.warning("no contact to the database: %s", _first_line(error))
                 self._hang_up()
             except pg.ReadOnlySqlTransaction as error:
@@ -143,6 +149,7 @@ class Reporter:
 
     def _reconnect(self, request: Request) -> Session:
         self._session = self._connect()
+        self._session.settle_plans(keyed=True)
         # What was committed without our hearing of it must come to light.
         request.ask_held = True
         return self._session
@@ -184,7 +191,7 @@ class Reporter:
         self, session: Session, outcomes: Sequence[Outcome], *, want: int, idle: bool
     ) -> Answer:
         # The id that tells this claim from every other, made before it is sent.
-        claim_id = random.getrandbits(62)
+        claim_id = secrets.randbits(62)
         return store.report(
             session, self.registration, outcomes, want=want, idle=idle, claim_id=claim_id
         )
@@ -239,7 +246,7 @@ class Backoff:
 
     def next(self) -> float:
         pause, self._pause = self._pause, min(self._longest, self._pause * 2)
-        return pause * random.uniform(0.5, 1.0)
+        return pause * random.uniform(0.5, 1.0)  # noqa: S311 (spreads reconnections, hides nothing)
 
 
 def _unstorable(outcome: Outcome, error: psycopg.Error) -> Outcome:

@@ -25,7 +25,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypedDict, cast
@@ -86,9 +86,10 @@ class Attempt:
         self.logged = 0
 
     def results(self) -> Mapping[str, Any]:
-        if self._results is None:
-            self._results = self._runner.ask("results", self.token)
-        return self._results
+        results = self._results
+        if results is None:
+            results = self._results = self._runner.ask("results", self.token)
+        return results
 
     def progress(self, done: float, total: float | None) -> None:
         self._runner.note_progress(self.token, done, total)
@@ -97,7 +98,7 @@ class Attempt:
         return self._runner.is_cancelled(self.token)
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[psycopg.Connection[Any]]:
+    def transaction(self) -> Generator[psycopg.Connection[Any]]:
         if self._transaction is None:
             self._transaction = Transaction(self._runner.greeting)
         with self._transaction.connection.transaction():
@@ -429,7 +430,9 @@ def _traceback(error: BaseException) -> str:
     except Exception:
         text = f"{type(error).__name__} (its traceback could not be written)"
     limit = 65536
-    return text if len(text) <= limit else f"… ({len(text) - limit} characters cut)\n{text[-limit:]}"
+    return (
+        text if len(text) <= limit else f"… ({len(text) - limit} characters cut)\n{text[-limit:]}"
+    )
 
 
 def _refuse_unstorable(text: str) -> None:

@@ -158,7 +158,10 @@ class Supervisor:
         if due is not None:
             timeout = min(timeout, max(0.0, due - time.monotonic()))
         for key, _ in self._selector.select(timeout):
-            key.data()
+            # What an earlier one of these calls has closed is called no more.
+            now = self._selector.get_map().get(key.fd)
+            if now is not None and now.data is key.data:
+                key.data()
         self._keep_time(time.monotonic())
 
     def has_news(self) -> bool:
@@ -253,7 +256,9 @@ class Supervisor:
             return
         if job is None:
             # Its version is gone from under it: somebody has deleted rows by hand.
-            log.error("run %s job %s has no compiled job; giving it back", claim.key.run_id, claim.key.job)
+            log.error(
+                "run %s job %s has no compiled job; giving it back", claim.key.run_id, claim.key.job
+            )
             self._request.given_back.append(claim)
             return
         held = Held(claim=claim, job=job, queued_at=time.monotonic())
@@ -441,6 +446,7 @@ class Supervisor:
         """A runner is gone. One job may have been begun; what lies in the pipe has not been."""
         self._take_back(runner)
         how = runner.wait()
+        self._read_output(runner)
         for token in list(runner.tokens):
             held = self._held.get(token)
             if held is None:
@@ -552,7 +558,10 @@ class Supervisor:
                 self._over(
                     held,
                     self._outcome(
-                        held, "Failed", reason="timeout", error=f"killed at its timeout of {seconds} s"
+                        held,
+                        "Failed",
+                        reason="timeout",
+                        error=f"killed at its timeout of {seconds} s",
                     ),
                 )
             case "cancelled":
@@ -633,7 +642,9 @@ class Supervisor:
     def _log(self, held: Held, at: float, level: str, text: str) -> None:
         held.logged += len(text)
         text = _storable(text) or ""
-        job_log.log(logging.getLevelNamesMapping().get(level, logging.INFO), "%s", text, extra=held.subject)
+        job_log.log(
+            logging.getLevelNamesMapping().get(level, logging.INFO), "%s", text, extra=held.subject
+        )
         held.lines.append(f"{self._told(at)} {level} " + text.rstrip("\n").replace("\n", "\n    "))
 
     def _keep_lines(self, held: Held) -> None:
@@ -665,9 +676,7 @@ class Supervisor:
     def _add_runner(self) -> None:
         runner = self._start_runner()
         self._runners.append(runner)
-        self._selector.register(
-            runner, selectors.EVENT_READ, lambda: self._read(runner)
-        )
+        self._selector.register(runner, selectors.EVENT_READ, lambda: self._read(runner))
         self._selector.register(
             runner.output_descriptor, selectors.EVENT_READ, lambda: self._read_output(runner)
         )

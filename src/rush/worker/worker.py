@@ -20,7 +20,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -83,7 +83,6 @@ class Worker:
         self._poll_at = 0.0
         self._watch_at = 0.0
         self._full = False
-        self._asked_held = False
         self._registration: Registration | None = None
         self.supervisor = Supervisor(
             Limits(
@@ -116,6 +115,9 @@ class Worker:
                 while not self._signals:
                     self._turn(pulse, reporter)
                 self._stop(pulse, reporter)
+            except Exception:
+                log.exception("%s has failed", self.name)
+                raise
             finally:
                 self.supervisor.close()
                 self._master.step_down()
@@ -154,14 +156,13 @@ class Worker:
         hungry = claim and self.supervisor.room() > 0 and time.monotonic() < pulse.trusted_until
         if not (self._rung or self.supervisor.has_news() or (self._full and hungry)):
             return
+        # Taken before it is acted on: a bell that rings meanwhile rings for the next time.
+        rung, self._rung = self._rung, False
         request = self.supervisor.news()
-        request.ask_held = self._rung
-        if not hungry:
-            request.want = 0
-        elif not (self._rung or self._full or request.outcomes or request.committed):
+        request.ask_held = rung
+        if not hungry or not (rung or self._full or request.outcomes or request.committed):
             # Marks and log lines alone are no reason to claim.
             request.want = 0
-        self._rung = False
         reporter.say(request)
 
     def _hear(self, pulse: Pulse, reporter: Reporter) -> None:
@@ -242,7 +243,7 @@ class Worker:
             os.read(self._wake_reading, 4096)
 
     @contextlib.contextmanager
-    def _handling_signals(self) -> Iterator[None]:
+    def _handling_signals(self) -> Generator[None]:
         def count(number: int, frame: FrameType | None) -> None:
             self.stop()
 
@@ -285,7 +286,11 @@ class Worker:
         session = self._connect("names")
         row = workers.worker(session, self.name)
         session.connection.close()
-        who = "" if row is None else f" (pid {row.pid} on {row.host}, seen {row.last_seen:%H:%M:%S} UTC)"
+        who = (
+            ""
+            if row is None
+            else f" (pid {row.pid} on {row.host}, seen {row.last_seen:%H:%M:%S} UTC)"
+        )
         return (
             f"there is a worker named {self.name} already{who}. "
             "Give this one another name; if that one is dead, its name is free when its lease is over"
@@ -330,7 +335,9 @@ def code_version(project: Path) -> str:
     for path in _python_files(project):
         with contextlib.suppress(OSError):
             state = path.stat()
-            digest.update(f"{path.relative_to(project)} {state.st_size} {state.st_mtime_ns}\n".encode())
+            digest.update(
+                f"{path.relative_to(project)} {state.st_size} {state.st_mtime_ns}\n".encode()
+            )
     return digest.hexdigest()[:12]
 
 

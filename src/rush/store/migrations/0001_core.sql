@@ -385,7 +385,7 @@ CREATE TABLE rush.master_token (
     backend_pid   int,
     backend_start timestamptz,
     elected_at    timestamptz,
-    expires_at    timestamptz NOT NULL DEFAULT '-infinity',
+    expires_at    timestamptz NOT NULL DEFAULT 'epoch',
     -- Makes the term a key column: FOR KEY SHARE lets renewals pass and holds up a take-over.
     UNIQUE (name, term)
 ) WITH (fillfactor = 50);

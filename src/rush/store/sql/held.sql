@@ -2,7 +2,9 @@
 --
 -- A job is held by (worker, generation, token, claim_id); every statement here names
 -- all four, so whoever has been overtaken changes nothing. Outcomes come sorted by
--- key, so that rows are locked in one order everywhere.
+-- key, so that rows are locked in one order everywhere. The fence is written with
+-- IS NOT DISTINCT FROM, which no index serves: rows are found by their key, never by
+-- going through all that the worker holds.
 
 -- name: report :many
 -- Report outcomes, go on with what they were holding back, refill: a worker's whole
@@ -27,8 +29,8 @@ WITH me AS MATERIALIZED (
     DELETE FROM rush.run_state s
      USING me, outcome o
      WHERE s.run_id = o.run_id AND s.job = o.job AND s.item = o.item AND s.round = o.round
-       AND s.worker = me.name AND s.generation = me.generation
-       AND s.token = o.token AND s.claim_id = o.claim_id
+       AND (s.worker, s.generation, s.token, s.claim_id)
+           IS NOT DISTINCT FROM (me.name, me.generation, o.token, o.claim_id)
        AND o.outcome <> 'Failed'
     RETURNING s.run_id, s.job, s.item, s.round, s.job_id, s.pipeline, s.jobinstance, s.ready_at,
               s.attempt + (o.began IS NOT NULL AND s.started_at IS NULL)::int AS attempt,
@@ -42,8 +44,8 @@ WITH me AS MATERIALIZED (
            started_at = NULL, deadline_at = NULL
       FROM me, outcome o
      WHERE s.run_id = o.run_id AND s.job = o.job AND s.item = o.item AND s.round = o.round
-       AND s.worker = me.name AND s.generation = me.generation
-       AND s.token = o.token AND s.claim_id = o.claim_id
+       AND (s.worker, s.generation, s.token, s.claim_id)
+           IS NOT DISTINCT FROM (me.name, me.generation, o.token, o.claim_id)
        AND o.outcome = 'Failed'
     RETURNING s.run_id, s.job, s.item, s.round, s.job_id, s.pipeline, s.jobinstance, s.ready_at,
               s.attempt,
@@ -156,7 +158,8 @@ UNION ALL
 SELECT 'refused', o.token, o.run_id, o.job, o.item, o.round, o.claim_id,
        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
   FROM outcome o
- WHERE NOT EXISTS (SELECT FROM accepted a WHERE a.token = o.token)
+ WHERE (SELECT count(*) FROM accepted) < (SELECT count(*) FROM outcome)
+   AND NOT EXISTS (SELECT FROM accepted a WHERE a.token = o.token)
 UNION ALL
 -- What others must do now: the master with what is finished or failed, and with what was left Ready.
 SELECT 'left', (SELECT count(*) FROM noted) + (SELECT count(*) FROM failed)
@@ -191,8 +194,8 @@ UPDATE rush.run_state s
     AS o(run_id, job, item, round, token, claim_id, began),
        rush.pipeline_job j
  WHERE s.run_id = o.run_id AND s.job = o.job AND s.item = o.item AND s.round = o.round
-   AND s.worker = %(worker)s AND s.generation = %(generation)s
-   AND s.token = o.token AND s.claim_id = o.claim_id
+   AND (s.worker, s.generation, s.token, s.claim_id)
+       IS NOT DISTINCT FROM (%(worker)s, %(generation)s::bigint, o.token, o.claim_id)
    AND s.state = 'Ready' AND j.id = s.job_id;
 
 -- name: give_back :one
@@ -206,8 +209,8 @@ WITH given AS (
                   %(tokens)s::bigint[], %(claim_ids)s::bigint[])
         AS o(run_id, job, item, round, token, claim_id)
      WHERE s.run_id = o.run_id AND s.job = o.job AND s.item = o.item AND s.round = o.round
-       AND s.worker = %(worker)s AND s.generation = %(generation)s
-       AND s.token = o.token AND s.claim_id = o.claim_id
+       AND (s.worker, s.generation, s.token, s.claim_id)
+           IS NOT DISTINCT FROM (%(worker)s, %(generation)s::bigint, o.token, o.claim_id)
     RETURNING 1
 )
 SELECT count(*) FROM given;
@@ -222,7 +225,8 @@ SELECT o.run_id, o.job, o.item, o.round, o.attempt, o.token, o.part, statement_t
     AS o(run_id, job, item, round, attempt, token, log, part)
  WHERE EXISTS (SELECT FROM rush.run_state s
                 WHERE s.run_id = o.run_id AND s.job = o.job AND s.item = o.item AND s.round = o.round
-                  AND s.worker = %(worker)s AND s.generation = %(generation)s AND s.token = o.token)
+                  AND (s.worker, s.generation, s.token)
+                      IS NOT DISTINCT FROM (%(worker)s, %(generation)s::bigint, o.token))
     OR EXISTS (SELECT FROM rush.archive a
                 WHERE a.run_id = o.run_id AND a.job = o.job AND a.token = o.token);
 
@@ -233,8 +237,8 @@ SELECT o.run_id, o.job, o.item, o.round, o.attempt, o.token, o.part, statement_t
 WITH over AS (
     DELETE FROM rush.run_state s
      WHERE s.run_id = %(run_id)s AND s.job = %(job)s AND s.item = %(item)s AND s.round = %(round)s
-       AND s.worker = %(worker)s AND s.generation = %(generation)s
-       AND s.token = %(token)s AND s.claim_id = %(claim_id)s
+       AND (s.worker, s.generation, s.token, s.claim_id)
+           IS NOT DISTINCT FROM (%(worker)s, %(generation)s::bigint, %(token)s::bigint, %(claim_id)s::bigint)
     RETURNING s.*
 ), filed AS (
     INSERT INTO rush.archive (run_id, job, item, round, attempt, pipeline, jobinstance, state, worker,

@@ -35,7 +35,7 @@ RETURNING term;
 
 -- name: resign :exec
 -- Expire the lease, never delete the row: the term must go on rising.
-UPDATE rush.master_token SET expires_at = '-infinity' WHERE term = %(term)s;
+UPDATE rush.master_token SET expires_at = 'epoch' WHERE term = %(term)s;
 
 -- name: fence :one
 -- The first statement of each of the master's transactions. While it is open nobody can
