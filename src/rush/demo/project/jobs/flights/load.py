@@ -29,8 +29,9 @@ class Load(Job):
                 loaded[feed.name] = copy(tx, feed, data)
                 self.logger.info("%s: %s rows loaded", feed.name, f"{loaded[feed.name]:,}")
                 self.progress(done, len(FEEDS))
-            if loaded != self.results["extract"]:
-                raise ValueError(f"loaded {loaded}, but extract had {self.results['extract']}")
+            checked = self.results.get("extract", loaded)  # not there when a run starts here
+            if loaded != checked:
+                raise ValueError(f"loaded {loaded}, but extract had checked {checked}")
             return loaded
 
 

@@ -69,7 +69,8 @@ SELECT scheduled_at,
   LEFT JOIN flights.raw_airports AS destination ON destination.faa = dest
   LEFT JOIN flights.raw_planes AS plane USING (tailnum)
   LEFT JOIN flights.raw_weather AS weather
-         ON weather.origin = raw.origin AND weather.time_hour = date_trunc('hour', scheduled_at)
+         ON weather.origin = raw.origin
+        AND weather.time_hour = date_trunc('hour', scheduled_at, 'UTC')
  WHERE %(month)s::int IS NULL OR month = %(month)s
 """
 
