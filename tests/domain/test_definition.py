@@ -17,7 +17,7 @@ from rush.domain.definition import (
 )
 from rush.errors import DefinitionError, Problem
 
-QUICK = settings(deadline=None, database=None, max_examples=100)
+QUICK = settings(deadline=None, database=None, max_examples=60)
 
 EXAMPLE = """{"jobs": [
   {"name": "extract_data",   "class_name": "jobs.dummy_job.DummyJob", "timeout_minutes": 30, "retry_gap_minutes": 5,  "retry_limit": 3},
@@ -140,8 +140,8 @@ def test_definitions_do_not_change():
         ("timeout_minutes", 43200.5, "must be at most 43200, not 43200.5"),
         ("timeout_minutes", 1e18, "must be at most 43200, not 1e+18"),
         ("timeout_minutes", 1e300, "must be at most 43200, not a number that large"),
-        ("timeout_minutes", float("nan"), "must be a number of JSON, not nan"),
-        ("timeout_minutes", float("inf"), "must be a number of JSON, not inf"),
+        ("timeout_minutes", float("nan"), "must be a number of JSON, not NaN"),
+        ("timeout_minutes", float("inf"), "must be a number of JSON, not Infinity"),
         pytest.param(
             *("timeout_minutes", 10**400, "must be a number, not a number that large"), id="10**400"
         ),
@@ -179,6 +179,7 @@ def test_definitions_do_not_change():
         ("retry_limits", 3, "unknown key; did you mean `retry_limit`?"),
         ("timeout", 3, "unknown key; did you mean `timeout_minutes`?"),
         ("xyz", 3, "unknown key"),
+        ("k" * 60, 3, "unknown key"),
     ],
 )
 def test_bad_field(field, value, message):
@@ -206,6 +207,7 @@ def test_bad_field(field, value, message):
         ({"jobs": [JOB], "params": 5}, ["params: must be an object, not 5"]),
         ({"jobs": [JOB], "name": "x"}, ["name: unknown key"]),
         ({"jobs": [JOB], 5: 1}, ["must have text as its keys, not a Python int"]),
+        ({"jobs": [JOB], "k" * 61: 1}, [f'["{"k" * 60}…"]: unknown key']),
         (
             {"jobs": [JOB], "\ud800": 1},
             [r'["\ud800"]: the key must not hold half of a surrogate pair, \ud800'],
@@ -267,6 +269,13 @@ def jobs(**depends_on: list[str] | None) -> dict[str, object]:
                 " → j6 → j7 → j8 → j9 → … 11 more → first"
             ],
         ),
+        (
+            {"jobs": [{"class_name": "x.Y", "depends_on": ["a"]}, JOB]},
+            [
+                "jobs[0].name: is missing",
+                "jobs[0].depends_on: goes round in a circle: jobs[0] → a → jobs[0]",
+            ],
+        ),
         (jobs(a=[5]), ["jobs[0].depends_on[0]: must be text, not 5"]),
         (jobs(a=[None]), ["jobs[0].depends_on[0]: must be text, not null"]),
         (
@@ -307,7 +316,7 @@ def test_every_problem_at_once():
         "jobs[2].class_name: is missing",
         "jobs[2].name: is the name of jobs[0] already",
         'jobs[2].depends_on[0]: no job is named "b"',
-        "jobs[2].timeout_minutes: must be a number of JSON, not nan",
+        "jobs[2].timeout_minutes: must be a number of JSON, not NaN",
         "jobs[2].queu: unknown key; did you mean `queue`?",
         "parms: unknown key; did you mean `params`?",
     ]

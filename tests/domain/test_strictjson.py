@@ -176,8 +176,8 @@ class Colour(enum.Enum):
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        (math.nan, "must be a number of JSON, not nan"),
-        ({"a": [math.inf]}, "a[0]: must be a number of JSON, not inf"),
+        (math.nan, "must be a number of JSON, not NaN"),
+        ({"a": [math.inf]}, "a[0]: must be a number of JSON, not Infinity"),
         ({"a": "x\x00"}, r"a: must not hold the character \u0000"),
         (["\udfff"], r"[0]: must not hold half of a surrogate pair, \udfff"),
         ({"\x00": 1}, r'["\x00"]: the key must not hold the character \u0000'),

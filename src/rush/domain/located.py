@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Container, Iterable, Iterator, Mapping
+from json import dumps
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from rush.domain.names import quoted
@@ -24,7 +25,7 @@ Path: TypeAlias = tuple[str | int, ...]
 #: A number as JSON writes it; it has groups where it is not a whole one.
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
-_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,59}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TOO_LARGE = 10**MAX_DIGITS
 _TOO_MANY_DIGITS = f"must be a number of at most {MAX_DIGITS} digits"
@@ -121,7 +122,8 @@ def fault_of_scalar(value: object) -> str | None:
         case int():
             return None if -_TOO_LARGE < value < _TOO_LARGE else _TOO_MANY_DIGITS
         case float():
-            return None if abs(value) < _INFINITY else f"must be a number of JSON, not {value}"
+            finite = abs(value) < _INFINITY
+            return None if finite else f"must be a number of JSON, not {dumps(value)}"
         case _:
             return f"must be a value of JSON, not a Python {type(value).__name__}"
 

@@ -148,7 +148,7 @@ class _Scanner:
 
     def _next_token(self) -> tuple[str, str, int]:
         match = _TOKEN.match(self.text, self.position)
-        assert match is not None and match.lastgroup is not None  # noqa: S101 - any text matches
+        assert match is not None and match.lastgroup is not None
         self.position = match.end()
         token = match[match.lastgroup]
         kind = token if match.lastgroup == "sign" else match.lastgroup
