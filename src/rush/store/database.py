@@ -51,7 +51,8 @@ def redacted(url: str) -> str:
     if "password" in parts:
         user += ":***"
     host = _host(parts.get("host") or parts.get("hostaddr") or "")
-    port = f":{parts['port']}" if "port" in parts else ""
+    # libpq writes one port per host, and nothing for the usual one.
+    port = f":{parts['port']}" if parts.get("port", "").strip(",") else ""
     return f"postgresql://{user}{'@' if user else ''}{host}{port}/{quote(parts.get('dbname', ''))}"
 
 

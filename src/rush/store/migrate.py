@@ -124,6 +124,7 @@ def sql(schema: str = "rush", *, folder: Path = FOLDER) -> str:
     parts = [
         "\\set ON_ERROR_STOP on",
         "BEGIN;",
+        "SET LOCAL client_min_messages = warning;",
         _TURN.replace("%s", f"'{schema}'") + ";",
         f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)};",
         _GROUND,
