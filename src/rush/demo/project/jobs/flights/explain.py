@@ -27,7 +27,8 @@ FACTORS: Mapping[str, tuple[LiteralString, ...]] = {
 #: Flights that left, in weather that was measured: the same ones for every factor.
 KNOWN = """
 CREATE TEMPORARY TABLE known ON COMMIT DROP AS
-SELECT *, visibility < 3 OR wind >= 20 OR rain > 0 AS rough
+SELECT date, hour, month, weekday, carrier, origin, dest, dep_delay, visibility, wind, rain,
+       visibility < 3 OR wind >= 20 OR rain > 0 AS rough
   FROM flights.flight
  WHERE departed_at IS NOT NULL AND num_nulls(visibility, wind, rain) = 0
 """
