@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -125,6 +126,8 @@ class LogPartRow:
     attempt: int
     token: int
     part: int
+    #: When it was kept.
+    at: datetime
     lines: str
 
 
@@ -209,9 +212,24 @@ def request(session: Session, request_id: int) -> RequestRow | None:
     return None if row is None else _request(row)
 
 
-def request_by_key(session: Session, idempotency_key: str) -> RequestRow | None:
-    row = session.one("request_by_key", idempotency_key=idempotency_key)
-    return None if row is None else _request(row)
+def request_of_key(
+    session: Session,
+    *,
+    pipeline: str,
+    job: str | None,
+    jobinstance: int | None,
+    params: dict[str, Any] | None,
+    idempotency_key: str,
+) -> Any:
+    """The id and pipeline of the request that has the key, and `is_same`: whether it asks for this."""
+    return session.one(
+        "request_of_key",
+        pipeline=pipeline,
+        job=job,
+        jobinstance=jobinstance,
+        params=None if params is None else json.dumps(params),
+        idempotency_key=idempotency_key,
+    )
 
 
 def pending_requests_for(

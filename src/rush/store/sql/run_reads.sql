@@ -98,7 +98,7 @@ SELECT s.job, s.round, s.attempt, s.state, s.worker, s.token, NULL, s.ready_at, 
 -- Parts of logs that come after those that were read: of each token up to a part. In the
 -- order in which they were kept, but never a later part of an attempt before an earlier one,
 -- whatever the clocks of two servers said: what is cut off by the limit is always the end.
-SELECT l.job, l.round, l.attempt, l.token, l.part, l.lines
+SELECT l.job, l.round, l.attempt, l.token, l.part, l.at, l.lines
   FROM rush.log l
  WHERE l.run_id = %(run_id)s
    AND l.at >= (SELECT created_at FROM rush.run WHERE id = %(run_id)s)
@@ -130,3 +130,12 @@ SELECT id, pipeline, job, jobinstance, action, params, status, reason, run_id, i
  WHERE pipeline = %(pipeline)s
    AND (%(jobinstance)s::int IS NULL OR jobinstance = %(jobinstance)s)
  ORDER BY id DESC LIMIT 1;
+
+-- name: request_of_key :one
+-- What an idempotency key was used for, and whether that is what is asked for now. A request
+-- that did not ask for a number has been given one.
+SELECT id, pipeline,
+       pipeline = %(pipeline)s AND job IS NOT DISTINCT FROM %(job)s::text AND action = 'start'
+       AND (%(jobinstance)s::int IS NULL OR jobinstance = %(jobinstance)s)
+       AND coalesce(params, '{}') = coalesce(%(params)s::jsonb, '{}') AS is_same
+  FROM rush.run_request WHERE idempotency_key = %(idempotency_key)s;
