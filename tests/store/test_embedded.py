@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pwd
@@ -66,6 +67,16 @@ def pid_of(server):
 
 def port_of(url):
     return urlsplit(url).port
+
+
+@contextlib.contextmanager
+def holding(port):
+    """Nobody else can have the port. It is not listened at, so that who connects is refused at once."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # it may be in TIME_WAIT
+        other.bind(("127.0.0.1", port))
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        yield
 
 
 @pytest.mark.process
@@ -219,11 +230,7 @@ def test_a_port_that_was_taken_since_leads_to_another(made):
     """
     before = made.url()
     made.stop()
-    with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        other.bind(("127.0.0.1", port_of(before)))
-        other.listen()
-
+    with holding(port_of(before)):
         after = made.start()
 
     assert port_of(after) != port_of(before)
@@ -241,11 +248,7 @@ def test_a_port_that_is_lost_at_the_last_moment_leads_to_another(made, monkeypat
     looks = iter([True])
     really = embedded._is_free
     monkeypatch.setattr(embedded, "_is_free", lambda port: next(looks, None) or really(port))
-    with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        other.bind(("127.0.0.1", port_of(before)))
-        other.listen()
-
+    with holding(port_of(before)):
         after = made.start()
 
     assert port_of(after) != port_of(before)
