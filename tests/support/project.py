@@ -242,7 +242,7 @@ class Project:
         """Wait until a run has come to rest in a state."""
         wait_for(
             lambda: self.one("SELECT state FROM rush.run WHERE id = %s", run) == state,
-            what=f"run {run} to be {state}, not {self.told(run)}",
+            what=lambda: f"run {run} to be {state}, not {self.told(run)}",
             timeout=timeout,
         )
 

@@ -271,13 +271,27 @@ class Pulse:
 
     def _enter(self, session: Session) -> Registration | None:
         began = time.monotonic()
-        registration = workers.register(session, self._identity, lease=self._terms.lease)
+        registration = workers.register(
+            session,
+            self._identity,
+            lease=self._terms.lease,
+            dead_generation=self._dead_namesake(session),
+        )
         if registration is not None:
             self.trusted_until = began + self._terms.lease - min(MARGIN, self._terms.lease / 5)
             self._beat_at = began + self._terms.lease / 3
             self._listen(session, registration)
             self._on_clock(registration.now, began)
         return registration
+
+    def _dead_namesake(self, session: Session) -> int | None:
+        """The registration under this name, if its process was on this host and is gone."""
+        row = workers.worker(session, self._identity.name)
+        if row is None or row.host != self._identity.host or row.pid == self._identity.pid:
+            return None
+        if row.boot_id != self._identity.boot_id or not _is_alive(row.pid):
+            return row.generation
+        return None
 
     def _listen(self, session: Session, registration: Registration) -> None:
         session.listen(
@@ -343,3 +357,13 @@ class Pulse:
 
     def _wake(self) -> None:
         os.write(self._wake_writing, b".")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 LOGGER = "job"
 
+#: What the time and the level in front of a line take up, in characters.
+LINE_HEAD = 32
+
 
 class Greeting(TypedDict):
     """What a runner is told when it starts."""
@@ -214,7 +217,7 @@ class Runner:
         limit = self.greeting["max_log_line"]
         if len(text) > limit:
             text = f"{text[:limit]} … ({len(text) - limit} more characters cut)"
-        before, attempt.logged = attempt.logged, attempt.logged + len(text)
+        before, attempt.logged = attempt.logged, attempt.logged + len(text) + LINE_HEAD
         if attempt.logged <= self.greeting["max_log_bytes"]:
             self._send(["log", attempt.token, time.monotonic(), level, text])
         elif before <= self.greeting["max_log_bytes"]:
