@@ -175,9 +175,9 @@ class Tasks:
             tasks.append(requests.take)
         if self._pauses.due(outlook.paused):
             tasks.append(self._pauses.apply)
-        # What fails, waits for no time, or is asked for in this round is Ready in this round.
-        if tasks or (outlook.next_ready is not None and outlook.next_ready <= outlook.now):
+        if outlook.next_ready is not None and outlook.next_ready <= outlook.now:
             tasks.append(waiting.wake)
+        # What is released or asked for in this round is handed out in this round.
         if tasks or outlook.ready:
             tasks.append(assign.assign)
         if now >= self._bury_at:
