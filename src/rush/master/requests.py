@@ -19,7 +19,7 @@ from typing import Any
 
 import psycopg
 
-from rush.domain.definition import parse_definition
+from rush.domain.definition import read_definition
 from rush.errors import DefinitionError
 from rush.master.tasks import BATCH, Round
 from rush.store import pipelines, requests
@@ -38,22 +38,21 @@ def compile_versions(round: Round) -> None:
 
 def take(round: Round) -> None:
     """Decide about the oldest pending requests."""
-    limit = BATCH
-    while True:
-        try:
-            with round.transaction() as session:
-                pending = requests.pending_requests(session, limit=limit)
-                _decide(session, pending)
-        except psycopg.DataError as error:
-            log.warning("a request cannot be taken: %s", error)
-            if limit == 1:
-                _refuse_oldest(round, str(error).strip().split("\n", maxsplit=1)[0])
-                break
-            limit = max(1, limit // 2)
-        else:
-            break
-    round.watchers = True
-    round.more = True
+    decided = _take(round, BATCH)
+    round.watchers |= decided
+    round.more |= decided
+
+
+def _take(round: Round, limit: int) -> bool:
+    """Whether anything was decided: what somebody else has locked is not."""
+    try:
+        with round.transaction() as session:
+            return _decide(session, requests.pending_requests(session, limit=limit))
+    except psycopg.DataError as error:
+        log.warning("a request cannot be taken: %s", error)
+        if limit > 1:
+            return _take(round, limit // 2)
+        return _refuse_oldest(round, str(error).strip().split("\n", maxsplit=1)[0])
 
 
 @dataclass(slots=True)
@@ -74,10 +73,17 @@ class Verdicts:
     #: (request, run)
     cancelled: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
 
+    @property
+    def count(self) -> int:
+        return len(self.refused) + len(self.new) + len(self.again) + len(self.cancelled)
+
+    def __bool__(self) -> bool:
+        return bool(self.refused or self.new or self.again or self.cancelled)
+
 
 def _compile(session: Session, version: Any) -> None:
     try:
-        definition = parse_definition(version.definition)
+        definition = read_definition(version.definition, syntax="json")
     except DefinitionError as error:
         log.warning(
             "pipeline %s version %s cannot run: %s", version.pipeline, version.version, error
@@ -88,7 +94,7 @@ def _compile(session: Session, version: Any) -> None:
     log.info("compiled pipeline %s version %s", version.pipeline, version.version)
 
 
-def _decide(session: Session, pending: Sequence[Any]) -> None:
+def _decide(session: Session, pending: Sequence[Any]) -> bool:
     verdicts = Verdicts()
     for request in pending:
         _judge(request, verdicts)
@@ -102,6 +108,7 @@ def _decide(session: Session, pending: Sequence[Any]) -> None:
         requests.flag_cancelled(session, verdicts.cancelled)
     if verdicts.refused:
         requests.reject(session, verdicts.refused)
+    return bool(verdicts)
 
 
 def _judge(request: Any, verdicts: Verdicts) -> None:
@@ -167,7 +174,9 @@ def _start(session: Session, new: Sequence[tuple[int, int, int | None]]) -> None
         requests.open_round(session, later)
 
 
-def _refuse_oldest(round: Round, reason: str) -> None:
+def _refuse_oldest(round: Round, reason: str) -> bool:
     with round.transaction() as session:
-        for request in requests.pending_requests(session, limit=1):
+        oldest = requests.pending_requests(session, limit=1)
+        for request in oldest:
             requests.reject(session, [(request.id, f"it cannot be taken: {reason}", None)])
+    return bool(oldest)

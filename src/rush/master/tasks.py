@@ -3,7 +3,9 @@ What all of the master's tasks have in common.
 
 A task is one transaction of set-based statements. Its first statement is the fence: it
 takes FOR KEY SHARE on the master's token in this term, so that a new term cannot begin
-while the transaction is open, and a transaction of an old term finds no row and ends.
+while the transaction is open. A transaction of an old term finds no row, and is rolled
+back. The fence is sent together with what follows it and its answer is looked at before
+the commit: what an old term has written by then goes with the rollback.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rush.store import master_token
+from rush.store.master_token import TermOver
 from rush.store.session import Session
 
 #: No task takes more rows than this at once; it is called again while there are more.
@@ -34,6 +37,8 @@ class Round:
     @contextmanager
     def transaction(self) -> Generator[Session]:
         """A fenced transaction. Raises TermOver when this term is."""
-        with self.session.transaction():
-            master_token.fence(self.session, self.term)
+        with self.session.pipeline(), self.session.transaction():
+            held = master_token.fence(self.session, self.term)
             yield self.session
+            if not held():
+                raise TermOver(f"term {self.term} is over")

@@ -21,21 +21,28 @@ def wake(round: Round) -> None:
     round.more |= woken == BATCH
 
 
+#: No set of names: they hold no spaces at their ends.
+UNKNOWN = " "
+
+
 @dataclass(slots=True)
 class Pauses:
     """What is paused, as far as this master has acted on it."""
 
     #: Somebody may not have seen a change for this long, in seconds.
     lag: float = 5.0
-    _paused: str | None = "unknown"
+    _paused: str | None = UNKNOWN
     _until: float = 0.0
 
     def due(self, paused: str | None) -> bool:
         """Whether there is anything to do about this set of paused pipelines (names in order)."""
-        if paused != self._paused:
-            self._paused = paused
-            self._until = time.monotonic() + self.lag
-        return time.monotonic() < self._until
+        now = time.monotonic()
+        if paused == self._paused:
+            return now < self._until
+        first, self._paused = self._paused == UNKNOWN, paused
+        # A master that begins looks once; nobody has changed anything just now.
+        self._until = now if first else now + self.lag
+        return True
 
     def apply(self, round: Round) -> None:
         with round.transaction() as session:

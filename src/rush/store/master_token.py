@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rush.store.session import Session
@@ -37,10 +38,13 @@ def resign(session: Session, term: int) -> None:
     session.run("resign", term=term)
 
 
-def fence(session: Session, term: int) -> None:
-    """Begin a transaction of this term. Raises TermOver when there is a newer one."""
-    if session.one("fence", term=term) is None:
-        raise TermOver(f"term {term} is over")
+def fence(session: Session, term: int) -> Callable[[], bool]:
+    """
+    Send the fence of a transaction of this term. What is returned waits for the answer
+    and says whether the term still holds; it must be called before the commit.
+    """
+    cursor = session.send("fence", term=term)
+    return lambda: cursor.fetchone() is not None
 
 
 def master(session: Session) -> Any:

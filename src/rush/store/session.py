@@ -8,7 +8,7 @@ file of the same name, or a few of them in one transaction.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psycopg
@@ -57,6 +57,15 @@ class Session:
     def run(self, name: str, /, **params: Any) -> int:
         """Run a statement for its effect. Returns how many rows it touched."""
         return self._execute(name, params).rowcount
+
+    def send(self, name: str, /, **params: Any) -> psycopg.Cursor[Any]:
+        """Send a statement on a cursor of its own; within a pipeline its answer is not waited for."""
+        cursor = self.connection.cursor(row_factory=namedtuple_row)
+        return cursor.execute(self._queries[name].text, params, prepare=self.prepare)
+
+    def pipeline(self) -> AbstractContextManager[psycopg.Pipeline]:
+        """Statements in this block travel together until an answer is asked for."""
+        return self.connection.pipeline()
 
     @contextmanager
     def transaction(self) -> Generator[None]:

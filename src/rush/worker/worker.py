@@ -135,8 +135,9 @@ class Worker:
     def _turn(self, pulse: Pulse, reporter: Reporter) -> None:
         now = time.monotonic()
         if now >= self._poll_at:
+            # Without a bell, and without a master: ask what is ours, and help ourselves.
             self._poll_at = now + self._settings.poll_interval
-            self._rung = True
+            self._rung = self._full = True
         if self._over is not None:
             self._begin_again(reporter)
         if self._reload:
@@ -160,8 +161,8 @@ class Worker:
         rung, self._rung = self._rung, False
         request = self.supervisor.news()
         request.ask_held = rung
-        if not hungry or not (rung or self._full or request.outcomes or request.committed):
-            # Marks and log lines alone are no reason to claim.
+        if not hungry or not (self._full or request.outcomes or request.committed):
+            # A bell means that the master has handed something over: that is held already.
             request.want = 0
         reporter.say(request)
 
