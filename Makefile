@@ -43,12 +43,12 @@ $(shell [ -x $(BIN)/python ] || rm -f $(VENV)/.demo $(VENV)/.dev)
 
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	@echo "installing Rush into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[demo]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "installing Rush and the tools for its development into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[demo,dev]'
 	@touch $(VENV)/.demo $@
 
 $(BIN)/python:

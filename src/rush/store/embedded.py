@@ -155,13 +155,17 @@ class Embedded:
         """The user that the server runs as, when that is not ourselves."""
         return _unprivileged_account() if os.geteuid() == 0 else None
 
-    @cached_property
+    @property
     def _binaries(self) -> Path:
         """The folder of initdb, postgres and pg_ctl, where the server's user can run them."""
-        binaries = self._given or bundled_binaries()
-        if self._given or not self._account or _can_run(self._account, binaries / "initdb"):
-            return binaries
-        return _copied(binaries, self.home.resolve())
+        if self._given is not None:
+            return self._given
+        binaries = bundled_binaries()
+        return binaries if self._can_run_bundled else _copied(binaries, self.home.resolve())
+
+    @cached_property
+    def _can_run_bundled(self) -> bool:
+        return self._account is None or _can_run(self._account, bundled_binaries() / "initdb")
 
     @contextlib.contextmanager
     def _turn(self) -> Generator[None]:
