@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from rush.domain.definition import parse_definition
+from rush.domain.definition import read_definition
 from rush.store import pipelines
 from rush.store.session import Session
 
@@ -72,7 +72,7 @@ class Factories:
     def compile(self, name: str) -> int:
         """What the master does with the newest version of a pipeline. Returns its id."""
         for version in pipelines.uncompiled(self.session, limit=100):
-            definition = parse_definition(version.definition)
+            definition = read_definition(version.definition, syntax="json")
             pipelines.compile_version(self.session, version.id, definition)
         return pipelines.pipeline(self.session, name).version_id
 

@@ -30,7 +30,7 @@ def set_all_paused(session: Session, paused: bool) -> None:
 
 
 def uncompiled(session: Session, *, limit: int) -> list[Any]:
-    """Versions that nobody has compiled: id, pipeline, version, definition."""
+    """Versions that nobody has compiled: id, pipeline, version, definition (as text)."""
     return session.many("uncompiled", limit=limit)
 
 

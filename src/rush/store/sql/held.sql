@@ -58,7 +58,8 @@ WITH me AS MATERIALIZED (
                               token, code, ready_at, started_at, finished_at, reason, error, traceback)
     SELECT run_id, job, item, round, attempt, pipeline, jobinstance, outcome, %(worker)s,
            token, code, ready_at,
-           greatest(ready_at, statement_timestamp() - began * interval '1 second'),
+           CASE WHEN began IS NOT NULL
+                THEN greatest(ready_at, statement_timestamp() - began * interval '1 second') END,
            greatest(ready_at, statement_timestamp() - ended * interval '1 second'),
            reason, error, traceback
       FROM accepted
@@ -74,12 +75,14 @@ WITH me AS MATERIALIZED (
      WHERE result IS NOT NULL
     ON CONFLICT (run_id, job, item, round) DO UPDATE SET value = excluded.value
 ), complete AS (
+    -- While its run is being cancelled, what follows is the master's to file.
     SELECT o.run_id, o.job, o.item, o.round, o.job_id, o.pipeline, o.jobinstance,
-           j.hand_off_to, j.ends_run
+           CASE WHEN NOT r.cancelling THEN j.hand_off_to END AS hand_off_to,
+           j.ends_run AND NOT r.cancelling AS ends_run
       FROM over o
       JOIN rush.pipeline_job j ON j.id = o.job_id
       JOIN rush.run r ON r.id = o.run_id
-     WHERE o.outcome = 'Complete' AND NOT r.cancelling
+     WHERE o.outcome = 'Complete'
 ), ended AS (
     UPDATE rush.run r
        SET state = 'Complete', open = 0, finished_at = statement_timestamp()
@@ -161,8 +164,10 @@ SELECT 'refused', o.token, o.run_id, o.job, o.item, o.round, o.claim_id,
  WHERE (SELECT count(*) FROM accepted) < (SELECT count(*) FROM outcome)
    AND NOT EXISTS (SELECT FROM accepted a WHERE a.token = o.token)
 UNION ALL
--- What others must do now: the master with what is finished or failed, and with what was left Ready.
+-- What others must do now: the master with what is finished, failed or cancelled, and with what
+-- was left Ready.
 SELECT 'left', (SELECT count(*) FROM noted) + (SELECT count(*) FROM failed)
+             + (SELECT count(*) FROM over WHERE outcome = 'Cancelled')
              + (SELECT count(*) FROM handed WHERE worker IS NULL),
        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 UNION ALL
@@ -200,9 +205,13 @@ UPDATE rush.run_state s
 
 -- name: give_back :one
 -- These go to somebody else: not begun, or stopped with their worker. No attempt is counted.
+-- In a pipeline that has been paused meanwhile they wait.
 WITH given AS (
     UPDATE rush.run_state s
-       SET state = 'Ready', attempt = s.attempt - (s.state = 'Running')::int, given_back = true,
+       SET state = CASE WHEN s.pipeline IN (SELECT name FROM rush.pipeline WHERE paused)
+                        THEN 'Waiting' ELSE 'Ready' END,
+           paused = s.pipeline IN (SELECT name FROM rush.pipeline WHERE paused),
+           attempt = s.attempt - (s.state = 'Running')::int, given_back = true,
            worker = NULL, generation = NULL, token = NULL, claim_id = NULL,
            started_at = NULL, deadline_at = NULL
       FROM unnest(%(run_ids)s::bigint[], %(jobs)s::text[], %(items)s::int[], %(rounds)s::int[],
@@ -217,18 +226,22 @@ SELECT count(*) FROM given;
 
 -- name: append_log :exec
 -- Lines of attempts that go on, or that have just ended in a transaction of their own.
--- Those of an attempt that is no longer this worker's are dropped.
+-- Those of an attempt that is no longer this worker's are dropped, and so are those that
+-- are here already.
 INSERT INTO rush.log (run_id, job, item, round, attempt, token, part, at, lines)
 SELECT o.run_id, o.job, o.item, o.round, o.attempt, o.token, o.part, statement_timestamp(), o.log
   FROM unnest(%(run_ids)s::bigint[], %(jobs)s::text[], %(items)s::int[], %(rounds)s::int[],
               %(attempts)s::int[], %(tokens)s::bigint[], %(logs)s::text[], %(parts)s::int[])
     AS o(run_id, job, item, round, attempt, token, log, part)
- WHERE EXISTS (SELECT FROM rush.run_state s
-                WHERE s.run_id = o.run_id AND s.job = o.job AND s.item = o.item AND s.round = o.round
-                  AND (s.worker, s.generation, s.token)
-                      IS NOT DISTINCT FROM (%(worker)s, %(generation)s::bigint, o.token))
-    OR EXISTS (SELECT FROM rush.archive a
-                WHERE a.run_id = o.run_id AND a.job = o.job AND a.token = o.token);
+ WHERE (EXISTS (SELECT FROM rush.run_state s
+                 WHERE s.run_id = o.run_id AND s.job = o.job AND s.item = o.item AND s.round = o.round
+                   AND (s.worker, s.generation, s.token)
+                       IS NOT DISTINCT FROM (%(worker)s, %(generation)s::bigint, o.token))
+        OR EXISTS (SELECT FROM rush.archive a
+                    WHERE a.run_id = o.run_id AND a.job = o.job AND a.token = o.token
+                      AND a.worker = %(worker)s))
+   AND NOT EXISTS (SELECT FROM rush.log l
+                    WHERE l.run_id = o.run_id AND l.token = o.token AND l.part = o.part);
 
 -- name: complete_within :one
 -- The end of a job inside its own transaction, together with what it wrote. No row: it is
@@ -254,9 +267,7 @@ WITH over AS (
     ON CONFLICT (run_id, job, item, round) DO UPDATE SET value = excluded.value
 ), noted AS (
     INSERT INTO rush.finished (run_id, job_id, job, item, round)
-    SELECT o.run_id, o.job_id, o.job, o.item, o.round
-      FROM over o JOIN rush.run r ON r.id = o.run_id
-     WHERE NOT r.cancelling
+    SELECT run_id, job_id, job, item, round FROM over
 )
 SELECT token FROM over;
 

@@ -28,7 +28,8 @@ UPDATE rush.pipeline SET paused = %(paused)s WHERE name = %(name)s RETURNING nam
 UPDATE rush.control SET paused = %(paused)s;
 
 -- name: uncompiled :many
-SELECT id, pipeline, version, definition
+-- The definition is given as text: jsonb keeps numbers and depths that Python's reader chokes on.
+SELECT id, pipeline, version, definition::text
   FROM rush.pipeline_version WHERE compiled_at IS NULL ORDER BY id LIMIT %(limit)s
    FOR UPDATE SKIP LOCKED;
 

@@ -72,10 +72,10 @@ WITH asked AS (
                                 queue, priority, limited, paused, ready_at)
     SELECT m.id, j.name, j.id, m.pipeline, m.jobinstance,
            CASE WHEN p.paused THEN 'Waiting' ELSE 'Ready' END,
-           j.queue, j.priority, j.limited, p.paused, statement_timestamp()
+           j.queue, j.priority, j.limited, coalesce(p.paused, false), statement_timestamp()
       FROM made m
       JOIN rush.pipeline_job j ON j.version_id = m.version_id AND j.predecessors = 0
-      JOIN rush.pipeline p ON p.name = m.pipeline
+      LEFT JOIN rush.pipeline p ON p.name = m.pipeline
      WHERE m.open > 0
 )
 SELECT id AS run_id, request_id FROM made;
@@ -92,7 +92,9 @@ WITH RECURSIVE before(request_id, run_id, job_id) AS (
       FROM before b JOIN rush.pipeline_edge e ON e.successor_id = b.job_id
 )
 SELECT DISTINCT ON (b.request_id) b.request_id, s.job, s.state
-  FROM before b JOIN rush.run_state s ON s.run_id = b.run_id AND s.job_id = b.job_id
+  FROM before b
+  JOIN rush.pipeline_job j ON j.id = b.job_id
+  JOIN rush.run_state s ON s.run_id = b.run_id AND s.job = j.name
  ORDER BY b.request_id, s.job;
 
 -- name: reopen :exec
@@ -119,19 +121,6 @@ WITH RECURSIVE start AS (
     SELECT o.run_id, o.job_id, r.round, r.version_id, r.pipeline, r.jobinstance
       FROM unnest(%(run_ids)s::bigint[], %(job_ids)s::bigint[]) AS o(run_id, job_id)
       JOIN rush.run r ON r.id = o.run_id
-), cancelled AS (
-    -- What an earlier cancel has stopped: it runs too, or the run could never complete.
-    SELECT DISTINCT ON (a.run_id, a.job) a.run_id, a.job, a.state
-      FROM rush.archive a JOIN start s ON s.run_id = a.run_id AND s.round > 1
-     ORDER BY a.run_id, a.job, a.round DESC, a.finished_at DESC
-), affected(run_id, job_id) AS (
-    SELECT s.run_id, j.id
-      FROM start s JOIN rush.pipeline_job j ON j.version_id = s.version_id
-     WHERE s.job_id IS NULL OR j.id = s.job_id
-        OR j.name IN (SELECT c.job FROM cancelled c WHERE c.run_id = s.run_id AND c.state = 'Cancelled')
-    UNION
-    SELECT a.run_id, e.successor_id
-      FROM affected a JOIN rush.pipeline_edge e ON e.job_id = a.job_id
 ), unmet(run_id, job_id) AS (
     -- A job that is not over is live, or comes after one that is: nothing is recounted.
     (SELECT l.run_id, l.job_id FROM rush.run_state l JOIN start s ON s.run_id = l.run_id
@@ -140,29 +129,51 @@ WITH RECURSIVE start AS (
     UNION
     SELECT u.run_id, e.successor_id
       FROM unmet u JOIN rush.pipeline_edge e ON e.job_id = u.job_id
+), last AS (
+    SELECT DISTINCT ON (a.run_id, a.job) a.run_id, a.job, a.state, s.version_id
+      FROM rush.archive a JOIN start s ON s.run_id = a.run_id AND s.round > 1
+     ORDER BY a.run_id, a.job, a.round DESC, a.finished_at DESC
+), stopped AS (
+    -- What an earlier cancel has stopped, and no re-run has begun since: it runs too, or the
+    -- run could never complete.
+    SELECT l.run_id, j.id AS job_id
+      FROM last l JOIN rush.pipeline_job j ON j.version_id = l.version_id AND j.name = l.job
+     WHERE l.state = 'Cancelled'
+       AND NOT EXISTS (SELECT FROM unmet u WHERE u.run_id = l.run_id AND u.job_id = j.id)
+), affected(run_id, job_id) AS (
+    (SELECT s.run_id, j.id
+       FROM start s JOIN rush.pipeline_job j ON j.version_id = s.version_id
+      WHERE s.job_id IS NULL OR j.id = s.job_id
+     UNION
+     SELECT run_id, job_id FROM stopped)
+    UNION
+    SELECT a.run_id, e.successor_id
+      FROM affected a JOIN rush.pipeline_edge e ON e.job_id = a.job_id
 ), ahead AS MATERIALIZED (
     SELECT run_id, job_id FROM affected UNION SELECT run_id, job_id FROM unmet
+), missing AS (
+    SELECT a.run_id, e.successor_id AS job_id, count(*)::int AS jobs
+      FROM ahead a JOIN rush.pipeline_edge e ON e.job_id = a.job_id
+     GROUP BY a.run_id, e.successor_id
 ), gone AS (
-    DELETE FROM rush.run_state l USING affected a
-     WHERE l.run_id = a.run_id AND l.job_id = a.job_id
-    RETURNING l.run_id, l.job, l.state
+    DELETE FROM rush.run_state l
+     USING affected a JOIN rush.pipeline_job j ON j.id = a.job_id
+     WHERE l.run_id = a.run_id AND l.job = j.name
+    RETURNING l.run_id, l.state
 ), forgotten AS (
     DELETE FROM rush.result v
      USING affected a JOIN rush.pipeline_job j ON j.id = a.job_id
      WHERE v.run_id = a.run_id AND v.job = j.name
 ), counted AS (
     INSERT INTO rush.run_job (run_id, job_id, round, pending, predecessors, attempts)
-    SELECT a.run_id, a.job_id, s.round,
-           (SELECT count(*)::int FROM rush.pipeline_edge e
-             WHERE e.successor_id = a.job_id
-               AND EXISTS (SELECT FROM ahead p WHERE p.run_id = a.run_id AND p.job_id = e.job_id)),
-           j.predecessors,
+    SELECT a.run_id, a.job_id, s.round, coalesce(m.jobs, 0), j.predecessors,
            CASE WHEN s.round > 1 THEN
                greatest((SELECT max(h.attempt) FROM rush.archive h WHERE h.run_id = a.run_id AND h.job = j.name), 0)
            ELSE 0 END
       FROM affected a
       JOIN start s ON s.run_id = a.run_id
       JOIN rush.pipeline_job j ON j.id = a.job_id
+      LEFT JOIN missing m ON m.run_id = a.run_id AND m.job_id = a.job_id
     ON CONFLICT (run_id, job_id) DO UPDATE
        SET round = excluded.round, pending = excluded.pending, attempts = excluded.attempts
     RETURNING run_id, job_id, round, pending, attempts

@@ -5,6 +5,8 @@
 -- name: release_finished :many
 -- Consume finished jobs, count their successors down, release those at 0, end runs.
 -- Each row of `finished` is consumed once, by this DELETE; nothing is recounted.
+-- In a run that is being cancelled, what would be released is Cancelled there and then: a
+-- re-run finds all that was stopped, and what comes after it.
 WITH taken AS (
     DELETE FROM rush.finished
      WHERE id IN (SELECT id FROM rush.finished ORDER BY id LIMIT %(limit)s)
@@ -12,7 +14,7 @@ WITH taken AS (
 ), due AS (
     SELECT t.run_id, e.successor_id AS job_id, count(*)::int AS done, max(t.round) AS round
       FROM taken t
-      JOIN rush.run r ON r.id = t.run_id AND r.state = 'Running' AND NOT r.cancelling
+      JOIN rush.run r ON r.id = t.run_id AND r.state = 'Running'
       JOIN rush.pipeline_edge e ON e.job_id = t.job_id
      GROUP BY t.run_id, e.successor_id
 ), counted AS (
@@ -25,15 +27,12 @@ WITH taken AS (
        SET pending = run_job.pending - (excluded.predecessors - excluded.pending),
            round = greatest(run_job.round, excluded.round)
     RETURNING run_id, job_id, round, pending
-), released AS (
-    INSERT INTO rush.run_state (run_id, job, round, job_id, pipeline, jobinstance, state, attempt,
-                                queue, priority, limited, paused, ready_at)
-    SELECT x.run_id, j.name, x.round, j.id, r.pipeline, r.jobinstance,
-           CASE WHEN p.paused THEN 'Waiting' ELSE 'Ready' END,
+), next AS (
+    SELECT x.run_id, x.round, x.job_id, j.name, j.queue, j.priority, j.limited,
+           r.pipeline, r.jobinstance, r.cancelling, coalesce(p.paused, false) AS paused,
            CASE WHEN x.round > 1 THEN coalesce((SELECT attempts FROM rush.run_job b
                                                  WHERE b.run_id = x.run_id AND b.job_id = x.job_id), 0)
-                ELSE 0 END,
-           j.queue, j.priority, j.limited, coalesce(p.paused, false), statement_timestamp()
+                ELSE 0 END AS attempt
       FROM (SELECT run_id, job_id, round FROM counted WHERE pending = 0
             UNION ALL
             SELECT d.run_id, d.job_id, d.round
@@ -42,7 +41,20 @@ WITH taken AS (
       JOIN rush.pipeline_job j ON j.id = x.job_id
       JOIN rush.run r ON r.id = x.run_id
       LEFT JOIN rush.pipeline p ON p.name = r.pipeline
+), released AS (
+    INSERT INTO rush.run_state (run_id, job, round, job_id, pipeline, jobinstance, state, attempt,
+                                queue, priority, limited, paused, ready_at)
+    SELECT run_id, name, round, job_id, pipeline, jobinstance,
+           CASE WHEN paused THEN 'Waiting' ELSE 'Ready' END,
+           attempt, queue, priority, limited, paused, statement_timestamp()
+      FROM next
+     WHERE NOT cancelling
     RETURNING run_id
+), stopped AS (
+    INSERT INTO rush.archive (run_id, job, round, attempt, pipeline, jobinstance, state, finished_at, reason)
+    SELECT run_id, name, round, attempt, pipeline, jobinstance, 'Cancelled', statement_timestamp(), 'cancelled'
+      FROM next
+     WHERE cancelling
 ), delta AS (
     SELECT run_id, sum(change)::int AS change
       FROM (SELECT run_id, -1 AS change FROM taken UNION ALL SELECT run_id, 1 FROM released) c
@@ -98,12 +110,13 @@ RETURNING run_id, job, attempt, worker;
 
 -- name: inherit :many
 -- Take back what nobody alive holds. What had begun has failed; what had not is Ready
--- again and costs no attempt, unless it has been with so many workers when they died
--- that it is itself the likely cause.
+-- again (in a paused pipeline it waits) and costs no attempt, unless it has been with so
+-- many workers when they died that it is itself the likely cause.
 WITH orphan AS MATERIALIZED (
     SELECT s.run_id, s.job, s.item, s.round, s.attempt, s.pipeline, s.jobinstance, s.worker, s.token,
            s.ready_at, s.started_at,
-           s.state = 'Running' OR s.losses + 1 >= %(poison_limit)s AS fails
+           s.state = 'Running' OR s.losses + 1 >= %(poison_limit)s AS fails,
+           s.pipeline IN (SELECT name FROM rush.pipeline WHERE paused) AS waits
       FROM rush.run_state s
      WHERE s.worker IS NOT NULL
        AND NOT EXISTS (SELECT FROM rush.worker w
@@ -112,7 +125,8 @@ WITH orphan AS MATERIALIZED (
        FOR UPDATE OF s SKIP LOCKED
 ), freed AS (
     UPDATE rush.run_state s
-       SET state = CASE WHEN o.fails THEN 'Failed' ELSE 'Ready' END,
+       SET state = CASE WHEN o.fails THEN 'Failed' WHEN o.waits THEN 'Waiting' ELSE 'Ready' END,
+           paused = NOT o.fails AND o.waits,
            failed_at = CASE WHEN o.fails THEN coalesce(%(now)s::timestamptz, statement_timestamp()) END,
            losses = s.losses + 1, given_back = true,
            worker = NULL, generation = NULL, token = NULL, claim_id = NULL,
@@ -239,7 +253,7 @@ WITH due AS MATERIALIZED (
     INSERT INTO rush.archive (run_id, job, item, round, attempt, pipeline, jobinstance, state,
                               ready_at, finished_at, reason)
     SELECT run_id, job, item, round, attempt, pipeline, jobinstance, 'Cancelled',
-           ready_at, greatest(ready_at, statement_timestamp()), 'cancelled'
+           least(ready_at, statement_timestamp()), statement_timestamp(), 'cancelled'
       FROM swept
 )
 SELECT DISTINCT w.id AS worker_id
