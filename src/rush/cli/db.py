@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -181,6 +182,71 @@ def stop(*, options: DatabaseOptions = DATABASE_OPTIONS) -> None:
         return
     context.embedded.stop()
     context.out.say("the embedded PostgreSQL is stopped")
+
+
+@app.command
+def prune(
+    older_than: Annotated[str, Parameter(name="--older-than", metavar="AGE")],
+    *,
+    yes: Annotated[bool, Parameter(name=("--yes", "-y"), negative=())] = False,
+    json: JsonFlag = False,
+    options: DatabaseOptions = DATABASE_OPTIONS,
+) -> None:
+    """Remove runs that ended before some time, with their results and requests, and old logs.
+
+    Attempts and logs lie in weekly partitions; one is dropped when all in it is older. What is
+    live, Stuck jobs included, stays whatever its age. To have it done all the time, use the
+    setting retention_days.
+
+    For example:
+      rush db prune --older-than 90d
+      rush db prune --older-than 30d --yes --json
+
+    Parameters
+    ----------
+    older_than
+        The age from which on things go, like 90d or 36h.
+    yes
+        Do not ask.
+    """
+    from datetime import timedelta
+
+    from rush.domain.durations import format_duration, parse_duration
+    from rush.store.database import connect
+    from rush.store.history import prune
+    from rush.store.session import Session
+
+    context = Context(options)
+    out = context.out
+    age = timedelta(seconds=parse_duration(older_than))
+    agree(f"Remove what is older than {format_duration(age.total_seconds())}, for ever?", yes)
+    with connect(context.database(), application_name="rush db prune") as connection:
+        session = Session(connection, context.settings.schema)
+        now = connection.execute("SELECT clock_timestamp()").fetchall()[0][0]
+        pruned = prune(
+            session, before=now - age, tell=lambda runs: out.detail(f"{runs} runs removed so far")
+        )
+    if json:
+        out.json(pruned)
+        return
+    out.say(
+        f"removed {pruned['runs']} runs, {pruned['requests']} rejected requests, "
+        f"{len(pruned['partitions'])} partitions{of_names(pruned['partitions'])}"
+    )
+
+
+def of_names(names: list[str]) -> str:
+    return f" ({', '.join(names)})" if names else ""
+
+
+def agree(question: str, yes: bool) -> None:
+    """Go on only when a person says so, or has said so by a flag."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigurationError("nobody is here to be asked: say --yes to go on")
+    if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
+        raise KeyboardInterrupt
 
 
 def embedded_context(options: DatabaseOptions) -> Context:

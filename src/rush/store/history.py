@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -53,6 +54,24 @@ def forget_runs(session: Session, *, before: datetime, limit: int) -> int:
 def forget_requests(session: Session, *, before: datetime, limit: int) -> int:
     """Delete rejected requests from before. Returns how many."""
     return session.one("forget_requests", before=before, limit=limit).count
+
+
+def prune(
+    session: Session, *, before: datetime, tell: Callable[[int], None] = lambda runs: None
+) -> dict[str, Any]:
+    """
+    Remove all that ended before, some at a time, so that nobody waits for it. `tell` hears
+    how many runs are gone so far. Returns how many `runs` and `requests`, and which
+    `partitions`.
+    """
+    runs = requests = 0
+    while some := forget_runs(session, before=before, limit=1000):
+        runs += some
+        tell(runs)
+    while some := forget_requests(session, before=before, limit=1000):
+        requests += some
+    partitions = drop_partitions(session, before=before)
+    return {"runs": runs, "requests": requests, "partitions": partitions}
 
 
 def due_alerts(session: Session) -> list[Any]:
