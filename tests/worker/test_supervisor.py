@@ -1,0 +1,323 @@
+"""The supervisor with real runners and no database: what it is told, and what it tells."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rush.domain.records import Answer, Claim, CompiledJob, Key, Outcome
+from rush.worker.process import RunnerProcess
+from rush.worker.reports import Reply, Request
+from rush.worker.runner import Greeting
+from rush.worker.supervisor import Limits, Supervisor
+from tests.support.project import JOBS
+
+pytestmark = pytest.mark.process
+
+MORE = '''
+
+class Pid(Job):
+    def run(self):
+        return os.getpid()
+
+
+class Untidy(Job):
+    def run(self):
+        os.chdir("/")
+        os.environ["LEFT"] = "behind"
+        sys.path.append("/left/behind")
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+class Look(Job):
+    def run(self):
+        return [os.getcwd(), os.environ.get("LEFT"), "/left/behind" in sys.path]
+
+
+class Wait(Job):
+    """Waits until a file is there."""
+
+    def run(self):
+        while not Path(self.params["for"]).exists():
+            time.sleep(0.002)
+'''
+
+
+class Bench:
+    """A supervisor, and someone who plays the database for it."""
+
+    def __init__(self, folder: Path, **limits: Any) -> None:
+        (folder / "jobs").mkdir()
+        (folder / "jobs" / "kinds.py").write_text(JOBS + MORE)
+        self.folder = folder
+        self.tokens = itertools.count(1)
+        self.outcomes: dict[int, Outcome] = {}
+        self.begun: list[int] = []
+        self.given_back: list[int] = []
+        self.log = ""
+        self.supervisor = Supervisor(
+            Limits(
+                **{
+                    "slots": 1,
+                    "kill_grace": 0.3,
+                    "max_log_bytes": 100_000,
+                    "max_log_line": 1000,
+                    "runner_jobs": 10_000,
+                    "runner_memory_mb": 1000,
+                }
+                | limits
+            ),
+            self._runner,
+        )
+        self.supervisor.start()
+
+    def _runner(self) -> RunnerProcess:
+        return RunnerProcess(
+            Greeting(
+                project=str(self.folder),
+                allowed_modules=None,
+                database_url="",
+                schema="rush",
+                worker="bench",
+                generation=1,
+                code="abc",
+                log_level="INFO",
+                max_log_line=1000,
+                max_log_bytes=100_000,
+                max_result_bytes=10_000,
+            )
+        )
+
+    def claim(
+        self, kind: str, *, timeout: float = 60, isolation: str = "warm", **params: Any
+    ) -> int:
+        """Hand a job to the supervisor. Returns its token."""
+        token = next(self.tokens)
+        job = CompiledJob(
+            id=token,
+            name="a",
+            class_name=f"jobs.kinds.{kind}",
+            timeout_seconds=timeout,
+            retry_limit=0,
+            isolation=isolation,
+            on_lost_contact="continue",
+            params=params,
+            version=1,
+        )
+        self._answer(claims=[claim_of(token)], compiled={token: job})
+        return token
+
+    def hold(self, tokens: list[int], *, cancelling: bool = False) -> None:
+        """What the database says this worker holds."""
+        held = [claim_of(token, cancelling=cancelling) for token in tokens]
+        self.supervisor.take_in(Reply(request=Request(), answer=Answer(), held=held))
+
+    def until(self, done: Callable[[], Any], timeout: float = 20) -> None:
+        """Turn until something is so."""
+        end = time.monotonic() + timeout
+        while not done():
+            assert time.monotonic() < end, (self.outcomes, self.begun, self.given_back)
+            self.supervisor.wait(0.05)
+            self._listen()
+
+    def over(self, token: int) -> Outcome:
+        self.until(lambda: token in self.outcomes)
+        return self.outcomes[token]
+
+    def _listen(self) -> None:
+        request = self.supervisor.news()
+        for outcome in request.outcomes:
+            assert outcome.token not in self.outcomes
+            self.outcomes[outcome.token] = outcome
+            self.log += outcome.log or ""
+        self.log += "".join(part.lines for part in request.logs)
+        self.begun += [claim.token for claim, _ in request.begun]
+        self.given_back += [claim.token for claim in request.given_back]
+
+    def _answer(self, *, claims: list[Claim], compiled: dict[int, CompiledJob]) -> None:
+        reply = Reply(request=Request(), answer=Answer(claims=claims), compiled=compiled)
+        self.supervisor.take_in(reply)
+
+
+def claim_of(token: int, *, cancelling: bool = False) -> Claim:
+    return Claim(
+        key=Key(token, "a", 0, 1),
+        token=token,
+        claim_id=token,
+        job_id=token,
+        pipeline="p",
+        jobinstance=token,
+        attempt=0,
+        given_back=False,
+        cancelling=cancelling,
+        params=None,
+        job_params=None,
+    )
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.supervisor.close()
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Bench]:
+    """With two slots."""
+    made = Bench(tmp_path, slots=2)
+    yield made
+    made.supervisor.close()
+
+
+def test_a_warm_runner_runs_job_after_job_with_its_surroundings_put_back(bench: Bench) -> None:
+    """One process runs them all; folder, environment, path and signals are as they were for each."""
+    first = bench.over(bench.claim("Pid"))
+    bench.over(bench.claim("Untidy"))
+    looked = bench.over(bench.claim("Look"))
+    last = bench.over(bench.claim("Pid"))
+
+    assert first.result == last.result
+    assert looked.result == f'["{bench.folder}", null, false]'
+    assert first.state == "Complete"
+    assert first.code == "abc"
+
+
+def test_a_job_may_ask_for_a_process_of_its_own(bench: Bench) -> None:
+    """Isolation `process`: nothing ran in its process before, and nothing runs there after."""
+    warm = bench.over(bench.claim("Pid"))
+    alone = bench.over(bench.claim("Pid", isolation="process"))
+    after = bench.over(bench.claim("Pid"))
+
+    assert len({warm.result, alone.result, after.result}) == 3
+
+
+def test_a_runner_is_replaced_after_so_many_jobs(tmp_path: Path) -> None:
+    """A runner ends when it has run as many jobs as the setting says."""
+    bench = Bench(tmp_path, runner_jobs=2)
+
+    pids = [bench.over(bench.claim("Pid")).result for _ in range(5)]
+
+    assert pids[0] == pids[1] != pids[2] == pids[3] != pids[4]
+    bench.supervisor.close()
+
+
+def test_a_long_job_is_told_as_begun_before_it_is_over(bench: Bench) -> None:
+    """What has run for a while is marked, once."""
+    gate = bench.folder / "gate"
+    long = bench.claim("Wait", **{"for": str(gate)})
+    bench.until(lambda: long in bench.begun)
+    gate.touch()
+    bench.over(long)
+
+    assert bench.begun.count(long) == 1
+
+
+def test_short_jobs_behind_a_long_one_go_to_others(bench: Bench) -> None:
+    """What lies behind a job that turns out to be long is given back, begun by nobody here."""
+    for _ in range(20):
+        bench.over(bench.claim("Noop"))
+    assert bench.supervisor.room() > 5
+    gate = bench.folder / "gate"
+    long = bench.claim("Wait", **{"for": str(gate)})
+    short = [bench.claim("Noop") for _ in range(5)]
+
+    bench.until(lambda: set(bench.given_back) == set(short))
+    gate.touch()
+    bench.over(long)
+
+    assert not set(short) & set(bench.outcomes)
+
+
+def test_short_jobs_behind_a_long_one_go_to_the_runner_beside(two: Bench) -> None:
+    """With another runner free they are run there, and not given back."""
+    gate = two.folder / "gate"
+    long = two.claim("Wait", **{"for": str(gate)})
+    for _ in range(10):
+        two.over(two.claim("Noop"))
+    short = [two.claim("Noop") for _ in range(20)]
+
+    two.until(lambda: all(token in two.outcomes for token in short))
+    gate.touch()
+    two.over(long)
+
+    assert two.given_back == []
+
+
+def test_a_job_out_of_time_is_killed_and_the_next_runs(bench: Bench) -> None:
+    """At its timeout a job gets SIGTERM, then SIGKILL; its outcome says so, and the next job runs."""
+    late = bench.claim("Sleep", timeout=0.2)
+    following = bench.claim("Noop")
+
+    assert bench.over(late).reason == "timeout"
+    assert "out of time after 0.2 s" in bench.log
+    bench.until(lambda: following in bench.outcomes or following in bench.given_back)
+
+
+def test_what_is_held_no_more_is_killed_without_an_outcome(bench: Bench) -> None:
+    """A job that the database says is others' is ended here, and nothing is told of it."""
+    token = bench.claim("Sleep")
+    bench.until(lambda: token in bench.begun)
+
+    bench.hold([])
+    bench.until(lambda: bench.supervisor.holding == 0)
+
+    assert bench.outcomes == {}
+    assert bench.over(bench.claim("Noop")).state == "Complete"
+
+
+def test_a_cancelled_job_that_has_not_begun_never_does(bench: Bench) -> None:
+    """Cancelled while it waits behind another: its outcome is Cancelled, with no beginning."""
+    gate = bench.folder / "gate"
+    first = bench.claim("Wait", **{"for": str(gate)})
+    second = bench.claim("Pid")
+    bench.supervisor.take_in(
+        Reply(
+            request=Request(),
+            answer=Answer(),
+            held=[claim_of(first), claim_of(second, cancelling=True)],
+        )
+    )
+    gate.touch()
+    bench.over(first)
+
+    outcome = bench.over(second)
+    assert (outcome.state, outcome.began) == ("Cancelled", None)
+
+
+def test_draining_gives_back_what_has_not_begun(bench: Bench) -> None:
+    """A worker that stops keeps what runs and gives back the rest."""
+    gate = bench.folder / "gate"
+    first = bench.claim("Wait", **{"for": str(gate)})
+    bench.until(lambda: first in bench.begun)
+    second = bench.claim("Noop")
+
+    bench.supervisor.drain()
+    bench.until(lambda: bench.given_back == [second])
+    gate.touch()
+
+    assert bench.over(first).state == "Complete"
+    assert bench.supervisor.room() == 0
+
+
+def test_a_runner_killed_from_outside_fails_its_job_only(bench: Bench) -> None:
+    """The signal that ended it is told; what lay behind it runs in another runner."""
+    token = bench.claim("Sleep")
+    bench.until(lambda: token in bench.begun)
+    following = bench.claim("Noop")
+    runner = bench.supervisor._runners[0]
+    os.kill(runner.pid, signal.SIGSEGV)
+
+    outcome = bench.over(token)
+    assert (outcome.reason, outcome.error) == (
+        "killed",
+        "the process ended (signal 11, SIGSEGV) before the job had returned",
+    )
+    bench.until(lambda: following in bench.outcomes or following in bench.given_back)
