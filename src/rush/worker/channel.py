@@ -29,10 +29,15 @@ import os
 import select
 import socket
 import struct
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 Message = list[Any]
+
+# Made once: `json.dumps` and `json.loads` make theirs anew, or look around, at every call.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_decode = json.JSONDecoder().decode
 
 _LENGTH = struct.Struct("!I")
 _TOKEN = struct.Struct("=q")
@@ -48,6 +53,7 @@ class Channel:
         self.wire = wire
         self.closed = False
         self._inbox = bytearray()
+        self._messages: deque[Message] = deque()
         self._outbox = bytearray()
 
     def fileno(self) -> int:
@@ -81,17 +87,17 @@ class Channel:
 
     def receive(self) -> Message:
         """The next message, waiting for it. Raises EOFError when the other end is gone."""
-        while (message := self._next()) is None:
+        while not self._messages:
             self._read(0)
             if self.closed:
                 raise EOFError
-        return message
+        return self._messages.popleft()
 
     def incoming(self) -> Iterator[Message]:
         """The messages that are here. Sets `closed` when the other end is gone."""
         self._read(socket.MSG_DONTWAIT)
-        while (message := self._next()) is not None:
-            yield message
+        while self._messages:
+            yield self._messages.popleft()
 
     def close(self) -> None:
         self.wire.close()
@@ -106,17 +112,19 @@ class Channel:
         if not data:
             self.closed = True
         self._inbox += data
+        self._unpack()
 
-    def _next(self) -> Message | None:
-        inbox = self._inbox
-        if len(inbox) < _LENGTH.size:
-            return None
-        end = _LENGTH.size + int.from_bytes(inbox[: _LENGTH.size], "big")
-        if len(inbox) < end:
-            return None
-        message = json.loads(inbox[_LENGTH.size : end])
-        del inbox[:end]
-        return message
+    def _unpack(self) -> None:
+        """Take the whole messages out of the inbox."""
+        inbox, start = self._inbox, 0
+        while len(inbox) - start >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(inbox, start)
+            end = start + _LENGTH.size + length
+            if len(inbox) < end:
+                break
+            self._messages.append(_decode(inbox[start + _LENGTH.size : end].decode()))
+            start = end
+        del inbox[:start]
 
 
 class Baton:
@@ -175,5 +183,5 @@ class Baton:
 
 
 def _frame(message: Message) -> bytes:
-    body = json.dumps(message, separators=(",", ":")).encode()
+    body = _encode(message).encode()
     return _LENGTH.pack(len(body)) + body
