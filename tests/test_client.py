@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -21,6 +20,7 @@ from rush.errors import (
     SchemaError,
 )
 from tests.support.factories import Factories
+from tests.support.meanwhile import Meanwhile, doing_meanwhile, pending
 from tests.support.waiting import wait_for
 
 SIMPLE = {"jobs": [{"name": "only", "class_name": "jobs.any.Any"}]}
@@ -38,33 +38,9 @@ def client(database) -> Iterator[Client]:
 
 
 @pytest.fixture
-def meanwhile(database) -> Iterator[Callable[[Callable[[Factories], None]], None]]:
-    """Does something on a connection of its own, in a thread. What it raises fails the test."""
-    with ThreadPoolExecutor() as threads:
-        begun = []
-
-        def start(work: Callable[[Factories], None]) -> None:
-            def run() -> None:
-                with psycopg.connect(database, autocommit=True) as connection:
-                    work(Factories(connection))
-
-            begun.append(threads.submit(run))
-
+def meanwhile(database) -> Iterator[Meanwhile]:
+    with doing_meanwhile(database) as start:
         yield start
-        for each in begun:
-            each.result(timeout=10)
-
-
-def pending(factories: Factories) -> int:
-    """The id of the request that waits, once one does."""
-
-    def look() -> int | None:
-        row = factories.session.connection.execute(
-            "SELECT id FROM rush.run_request WHERE status = 'Pending' ORDER BY id LIMIT 1"
-        ).fetchone()
-        return row and row[0]
-
-    return wait_for(look, what="a pending request")
 
 
 def requests_in(connection) -> list[tuple]:

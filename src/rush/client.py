@@ -83,6 +83,9 @@ class Client:
             connect(database, application_name=name) if isinstance(database, str) else database
         )
         self._session = Session(connection, schema, prepare=False)
+        if self._owns:
+            # A pipeline of thousands of jobs that was applied just now has no statistics yet.
+            self._session.settle_plans()
 
     def __enter__(self) -> Self:
         return self
@@ -194,12 +197,14 @@ class Client:
     # Waiting ----------------------------------------------------------------------------
 
     @contextmanager
-    def beats(self, timeout: float | None = None) -> Generator[Iterator[None]]:
+    def beats(
+        self, timeout: float | None = None, *, longest: float = LONGEST_PAUSE
+    ) -> Generator[Iterator[None]]:
         """
         An iterator that is worth another look at each of its steps: at once, whenever
-        something has become of some run, and now and then without that. It ends with the
-        last look after `timeout` seconds. Raises ConfigurationError while the connection
-        is in a transaction, which would see nothing new.
+        something has become of some run, and after `longest` seconds without that. It ends
+        with the last look after `timeout` seconds. Raises ConfigurationError while the
+        connection is in a transaction, which would see nothing new.
         """
         if self._status is not TransactionStatus.IDLE:
             raise ConfigurationError(
@@ -207,24 +212,29 @@ class Client:
                 "that is committed: commit first"
             )
         if not self._owns:
-            yield self._steps(timeout, time.sleep)
+            yield self._steps(timeout, longest, time.sleep)
             return
         with (
             self._explained(),
             bells.listening(self._session, channel(self._session.schema, "runs")),
         ):
-            yield self._steps(timeout, lambda seconds: bells.rest(self._session, seconds))
+            yield self._steps(timeout, longest, lambda seconds: bells.rest(self._session, seconds))
 
-    def _steps(self, timeout: float | None, rest: Callable[[float], None]) -> Iterator[None]:
+    def _steps(
+        self, timeout: float | None, longest: float, rest: Callable[[float], None]
+    ) -> Iterator[None]:
         deadline = None if timeout is None else time.monotonic() + timeout
         pause = FIRST_PAUSE
         while True:
+            began = time.monotonic()
             yield
-            left = pause if deadline is None else deadline - time.monotonic()
-            if left <= 0:
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
                 return
-            rest(min(pause, left))
-            pause = min(pause * 2, LONGEST_PAUSE)
+            # Who looks at something large does not look all the time.
+            rest_for = max(pause, min(now - began, LONGEST_PAUSE))
+            rest(rest_for if deadline is None else min(rest_for, deadline - now))
+            pause = min(pause * 2, longest)
 
     # The store --------------------------------------------------------------------------
 
@@ -406,7 +416,7 @@ class Run:
             return
         with self._client.beats() as beats:
             for _ in beats:
-                over = self._is_over()
+                over = self.is_over()
                 yield from reader.lines_of(self.id)
                 if over:
                     break
@@ -422,11 +432,21 @@ class Run:
         when the time is over, and ConfigurationError within an open transaction.
         """
         with self._client.beats(timeout) as beats:
-            if any(self._is_over() for _ in beats):
+            if any(self.is_over() for _ in beats):
                 return self
         state = self.state
         why = "; is a worker alive?" if state is RequestState.Pending else ""
         raise GaveUpWaiting(f"{self.name} is still {state} after {timeout:g} s{why}")
+
+    def is_over(self) -> bool:
+        """
+        Whether nothing more happens to it, all that was asked for being decided. Raises
+        RefusedError with the master's reason.
+        """
+        if not self._decide():
+            return False
+        row = self._row()
+        return row.state.terminal and not row.cancelling
 
     def wait_for_verdict(self, timeout: float | None = None) -> bool:
         """

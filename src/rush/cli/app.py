@@ -28,6 +28,8 @@ from rush.cli.output import Output
 from rush.errors import DefinitionError, RushError
 
 START = Group("Start", sort_key=1)
+RUN = Group("Run and watch", sort_key=2)
+CONTROL = Group("Step in", sort_key=3)
 CHECK = Group("Check and set up", sort_key=4)
 
 #: A command is the `app` in the module of its name. What it is for is said here as well, so
@@ -35,6 +37,16 @@ CHECK = Group("Check and set up", sort_key=4)
 COMMANDS = (
     ("init", START, "Make a project that runs as made."),
     ("worker", START, "Run jobs on this machine, and be the master when it is this one's turn."),
+    ("run", RUN, "Start a run of a pipeline."),
+    ("runs", RUN, "List runs, or show one."),
+    ("logs", RUN, "Print what a run's jobs have logged and printed."),
+    ("explain", RUN, "Say why a run's jobs are not running, and what they wait for."),
+    ("pipelines", RUN, "List the pipelines, show one, apply definitions."),
+    ("workers", RUN, "List the workers, drain one, reload their code."),
+    ("retry", CONTROL, "Run again what is Stuck, or from a job on."),
+    ("cancel", CONTROL, "End a run before it is through."),
+    ("pause", CONTROL, "Hand out no more jobs of a pipeline, or none at all."),
+    ("resume", CONTROL, "End what rush pause began."),
     ("validate", CHECK, "Check files with definitions of pipelines."),
     ("doctor", CHECK, "Look for what is wrong here, and say what to do."),
     ("db", CHECK, "The database: its schema, its address, the embedded server."),

@@ -99,9 +99,13 @@ class Output:
     ) -> None:
         """A table; where it has no rows, `empty` says beside the answer what would fill it."""
         filled = [list(row) for row in rows]
-        if not filled:
+        if filled:
+            self.console.print(self.laid_out(columns, filled))
+        else:
             self.note(empty)
-            return
+
+    def laid_out(self, columns: Sequence[Column | str], rows: Iterable[Sequence[Cell]]) -> Table:
+        """A table that is not printed yet."""
         table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, border_style="dim")
         for column in (Column(each) if isinstance(each, str) else each for each in columns):
             table.add_column(
@@ -110,9 +114,9 @@ class Output:
                 no_wrap=not column.wraps,
                 overflow="fold" if column.wraps else "ellipsis",
             )
-        for row in filled:
+        for row in rows:
             table.add_row(*(self._cell(cell) for cell in row))
-        self.console.print(table)
+        return table
 
     def note(self, text: str | Text) -> None:
         """Said beside the answer, unless -q."""

@@ -42,13 +42,14 @@ class PipelineRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionRow:
-    """One version of a pipeline's definition."""
+    """One version of a pipeline's definition. `now` is the database's clock when it was read."""
 
     version: int
     definition: dict[str, Any]
     created_at: datetime
     compiled_at: datetime | None
     error: str | None
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -168,11 +168,9 @@ def jobs(session: Session, run_id: int) -> list[JobRow]:
     return [_with_waits(job, rows) for job in _in_order(rows)]
 
 
-def attempts(
-    session: Session, run_id: int, *, job: str | None = None, since: datetime | None = None
-) -> list[AttemptRow]:
-    """Attempts in the order of time: those that have ended, from `since` on, and those that run."""
-    rows = session.many("run_attempts", run_id=run_id, job=job, since=since)
+def attempts(session: Session, run_id: int, *, job: str | None = None) -> list[AttemptRow]:
+    """Attempts in the order of time: those that have ended, and those that run."""
+    rows = session.many("run_attempts", run_id=run_id, job=job)
     return [AttemptRow(**row._asdict() | {"state": JobState(row.state)}) for row in rows]
 
 

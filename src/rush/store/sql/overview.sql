@@ -25,7 +25,7 @@ SELECT p.name, v.version, p.paused, v.error, v.compiled_at IS NOT NULL AS compil
  ORDER BY p.name;
 
 -- name: pipeline_versions :many
-SELECT version, definition, created_at, compiled_at, error
+SELECT version, definition, created_at, compiled_at, error, statement_timestamp() AS now
   FROM rush.pipeline_version WHERE pipeline = %(name)s ORDER BY version DESC;
 
 -- name: list_workers :many

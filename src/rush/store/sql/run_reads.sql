@@ -31,15 +31,7 @@ SELECT id FROM rush.run WHERE pipeline = %(pipeline)s AND jobinstance = %(jobins
 -- name: run_jobs :many
 -- The jobs of a run's version, each as it stands: as its live row says, else as its last
 -- attempt ended, unless it runs again and its turn is still to come.
-WITH this AS MATERIALIZED (
-    SELECT id, version_id, created_at FROM rush.run WHERE id = %(run_id)s
-), last AS MATERIALIZED (
-    SELECT DISTINCT ON (a.job) a.job, a.round, a.attempt, a.state, a.worker, a.started_at, a.finished_at,
-           a.reason, a.error
-      FROM rush.archive a
-     WHERE a.run_id = %(run_id)s AND a.item = 0 AND a.finished_at >= (SELECT created_at FROM this)
-     ORDER BY a.job, a.round DESC, a.attempt DESC, a.finished_at DESC
-), job AS (
+WITH job AS (
     SELECT j.id, j.position, j.name, j.class_name, j.queue, j.retry_limit, j.predecessors,
            s.state AS live, s.attempt, s.retries, s.worker, s.ready_at, s.started_at, s.paused,
            w.progress -> s.token::text AS progress,
@@ -48,12 +40,20 @@ WITH this AS MATERIALIZED (
            -- Its last attempt tells how it stands; while it waits for another, why that one comes.
            s.run_id IS NULL AND l.state <> 'Failed' AND l.round >= coalesce(c.round, 1) AS is_over,
            s.round = l.round AND l.state = 'Failed' AS has_failed
-      FROM this r
+      FROM rush.run r
       JOIN rush.pipeline_job j ON j.version_id = r.version_id
       LEFT JOIN rush.run_state s ON s.run_id = r.id AND s.job = j.name AND s.item = 0
       LEFT JOIN rush.worker w ON w.name = s.worker AND w.generation = s.generation
       LEFT JOIN rush.run_job c ON c.run_id = r.id AND c.job_id = j.id
-      LEFT JOIN last l ON l.job = j.name
+      -- A look-up for each job: joined as a whole, it would depend on statistics that a run
+      -- of just now has none of.
+      LEFT JOIN LATERAL (
+           SELECT a.round, a.attempt, a.state, a.worker, a.started_at, a.finished_at, a.reason, a.error
+             FROM rush.archive a
+            WHERE a.run_id = r.id AND a.job = j.name AND a.item = 0 AND a.finished_at >= r.created_at
+            ORDER BY a.round DESC, a.attempt DESC, a.finished_at DESC
+            LIMIT 1) l ON true
+     WHERE r.id = %(run_id)s
 )
 SELECT j.position, j.name, j.class_name, j.queue, j.retry_limit,
        CASE WHEN j.live IS NOT NULL THEN j.live WHEN j.is_over THEN j.ended END AS state,
@@ -77,14 +77,12 @@ SELECT j.position, j.name, j.class_name, j.queue, j.retry_limit,
  ORDER BY j.position;
 
 -- name: run_attempts :many
--- What has been tried, and what is being tried now, in the order of time. `since` leaves out
--- what had ended before.
+-- What has been tried, and what is being tried now, in the order of time.
 SELECT a.job, a.round, a.attempt, a.state, a.worker, a.token, a.code, a.ready_at, a.started_at, a.finished_at,
        extract(epoch FROM a.finished_at - a.started_at)::float8 AS seconds, a.reason, a.error, a.traceback
   FROM rush.archive a
  WHERE a.run_id = %(run_id)s
-   AND a.finished_at >= coalesce(%(since)s::timestamptz,
-                                 (SELECT created_at FROM rush.run WHERE id = %(run_id)s))
+   AND a.finished_at >= (SELECT created_at FROM rush.run WHERE id = %(run_id)s)
    AND (%(job)s::text IS NULL OR a.job = %(job)s)
 UNION ALL
 SELECT s.job, s.round, s.attempt, s.state, s.worker, s.token, NULL, s.ready_at, s.started_at, NULL,

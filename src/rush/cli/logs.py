@@ -1,0 +1,82 @@
+"""`rush logs`: what jobs have logged and printed."""
+
+from __future__ import annotations
+
+import json as json_
+from dataclasses import asdict
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from rich.text import Text
+
+from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
+from rush.cli.engine import INTERRUPTED, RunReference, client_of
+from rush.cli.output import ORANGE, RED
+from rush.domain.log_lines import INDENT, LogLine
+from rush.logs import escape_controls
+
+app = App(name="logs")
+
+COLOURS = {"DEBUG": "dim", "WARNING": ORANGE, "ERROR": RED, "CRITICAL": RED}
+
+
+@app.default
+def logs(
+    run: RunReference,
+    job: Annotated[str | None, Parameter(name="JOB")] = None,
+    /,
+    *,
+    follow: Annotated[bool, Parameter(name=("--follow", "-f"), negative=())] = False,
+    attempt: int | None = None,
+    json: Annotated[
+        bool, Parameter(name="--json", negative=(), help="Print JSON, one object a line.")
+    ] = False,
+    options: DatabaseOptions = DATABASE_OPTIONS,
+) -> int:
+    """Print what a run's jobs have logged and printed.
+
+    The lines of all attempts stand in the order of time (UTC, on the database's clock),
+    each with its job and attempt.
+
+    For example:
+      rush logs etl/7
+      rush logs etl/7 load --attempt 2
+      rush logs etl/7 -f
+
+    Parameters
+    ----------
+    job
+        Only this job's.
+    follow
+        Go on until the run has ended.
+    attempt
+        Only this attempt's.
+    """
+    context = Context(options)
+    out = context.out
+    nothing = True
+    with client_of(context) as client:
+        try:
+            for line in client.run(run).logs(job, attempt=attempt, follow=follow):
+                nothing = False
+                if json:
+                    out.raw(json_.dumps(asdict(line) | {"at": line.at.isoformat()}) + "\n")
+                else:
+                    out.say(shown(line))
+        except KeyboardInterrupt:
+            return INTERRUPTED
+    if nothing:
+        out.note(f"nothing has been logged; see how it stands: rush runs show {run}")
+    return 0
+
+
+def shown(line: LogLine) -> Text:
+    """`08:00:01.123 INFO    load#2  loaded 27004 rows`, further lines indented."""
+    moment = f"{line.at:%Y-%m-%d %H:%M:%S}.{line.at.microsecond // 1000:03d}"
+    colour = COLOURS.get(line.level, "")
+    return Text.assemble(
+        (f"{moment} ", "dim"),
+        (f"{line.level:<7} ", colour),
+        (f"{line.job}#{line.attempt} ", "bold"),
+        escape_controls(line.text, f"\n{INDENT}"),
+    )

@@ -1,0 +1,54 @@
+"""`rush retry`: run again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
+from rush.cli.engine import RunReference, client_of, hear_verdict
+from rush.cli.view import listed
+from rush.errors import ConfigurationError
+
+app = App(name="retry")
+
+
+@app.default
+def retry(
+    run: RunReference,
+    job: Annotated[str | None, Parameter(name="JOB")] = None,
+    /,
+    *,
+    from_beginning: Annotated[bool, Parameter(negative=())] = False,
+    options: DatabaseOptions = DATABASE_OPTIONS,
+) -> None:
+    """Run again what is Stuck, or from a job on.
+
+    That job and all that depend on it run, with the code and the parameters of now and
+    with all of their retries. Without a job it is each that is Stuck.
+
+    For example:
+      rush retry etl/7
+      rush retry etl/7 load
+      rush retry etl/7 --from-beginning
+
+    Parameters
+    ----------
+    job
+        The job to start from.
+    from_beginning
+        Run the whole of it again.
+    """
+    if job is not None and from_beginning:
+        raise ConfigurationError("either a job to start from, or --from-beginning")
+    context = Context(options)
+    with client_of(context) as client:
+        found = client.run(run)
+        starts = found.retry(job, from_beginning=from_beginning)
+        where = f"from {listed(starts)}" if starts else "from the beginning"
+        if hear_verdict(client, found, context.out):
+            context.out.say(f"{found.name} runs again {where}")
+            context.out.note(f"see it: rush runs show {found.name}")
+        else:
+            context.out.say(f"asked for {found.name} to run again {where}")
