@@ -38,6 +38,8 @@ log = logging.getLogger("rush.worker")
 
 #: How much of a lease is not trusted, in seconds: for what lies between clock and action.
 MARGIN = 1.0
+#: While jobs say how far they have come, the table is told this often, in seconds.
+PROGRESS_EVERY = 1.0
 #: A session must be gone this long before its end is believed to be a death.
 GONE_FOR = 1.0
 
@@ -102,7 +104,8 @@ class Pulse:
         self._to_ring: set[str] = set()
         self._lock = threading.Lock()
         self._stopping = False
-        self._resigning = False
+        self._retiring = False
+        self._retired = threading.Event()
         self._term: int | None = None
         self._term_until = 0.0
         self._beat_at = 0.0
@@ -127,10 +130,14 @@ class Pulse:
             self._to_ring.update(names)
         self._wake()
 
-    def resign(self) -> None:
-        """Stand for election no more, and make room at once where this worker is master."""
-        self._resigning = True
+    def retire(self, *, within: float = 2.0) -> None:
+        """
+        Take no more jobs, stand for election no more, and make room at once where this
+        worker is master. Waits so many seconds for it: then nobody hands it anything.
+        """
+        self._retiring = True
         self._wake()
+        self._retired.wait(within)
 
     def stop(self, *, leave: bool) -> None:
         """End the thread; `leave` takes the worker out of the table."""
@@ -171,9 +178,9 @@ class Pulse:
         self._distrust(now)
         if now >= self._beat_at:
             self._beat(session)
-        if self._term is not None and self._resigning:
-            self._give_up(session, self._term)
-        elif self._term is None and not self._resigning and now >= self._stand_at:
+        if self._retiring and not self._retired.is_set():
+            self._retire(session)
+        elif self._term is None and not self._retiring and now >= self._stand_at:
             self._stand(session)
         self._ring(session)
         self._rest(session)
@@ -181,14 +188,15 @@ class Pulse:
     def _beat(self, session: Session) -> None:
         assert self._registration is not None
         began = time.monotonic()
+        progress = self._progress()
         row = workers.heartbeat(
-            session, self._registration, lease=self._terms.lease, progress=self._progress()
+            session, self._registration, lease=self._terms.lease, progress=progress
         )
         if row is None:
             self._register_anew(session)
             return
         self.trusted_until = began + self._terms.lease - min(MARGIN, self._terms.lease / 5)
-        self._beat_at = began + self._terms.lease / 3
+        self._beat_at = began + min(self._terms.lease / 3, PROGRESS_EVERY if progress else 3600)
         self._on_clock(row.now, began)
         if row.reload:
             workers.reloaded(session, self._registration, self._identity.code)
@@ -252,12 +260,16 @@ class Pulse:
         if self._session is not None and not self._session.connection.closed:
             self._session.unlisten(channel(self._session.schema, "master"))
 
-    def _give_up(self, session: Session, term: int) -> None:
-        # The thread that acts for this term ends first: then nothing of it is open.
-        self._lose()
-        master_token.resign(session, term)
-        session.notify(channel(session.schema, "workers"))
-        log.info("resigned from term %s", term)
+    def _retire(self, session: Session) -> None:
+        assert self._registration is not None
+        workers.drain(session, self._registration.name, self._registration.generation)
+        if (term := self._term) is not None:
+            # What this term still has open is waited for by whoever takes the next one.
+            self._lose()
+            master_token.resign(session, term)
+            session.notify(channel(session.schema, "workers"))
+            log.info("resigned from term %s", term)
+        self._retired.set()
 
     def _register_anew(self, session: Session) -> None:
         log.warning("this worker was declared dead; registering anew")
@@ -320,10 +332,10 @@ class Pulse:
         due = [self._beat_at]
         if self._term is not None:
             due.append(self._term_until)
-        elif not self._resigning:
+        elif not self._retiring:
             due.append(self._stand_at)
         timeout = max(0.0, min(due) - time.monotonic())
-        if self._stopping or (self._resigning and self._term is not None):
+        if self._stopping or (self._retiring and not self._retired.is_set()):
             timeout = 0.0
         connection = session.connection
         ready, _, _ = select.select([connection, self._wake_reading], [], [], timeout)

@@ -37,6 +37,9 @@ from rush.worker.reports import Reply, Request
 log = logging.getLogger("rush.worker")
 job_log = logging.getLogger("rush.job")
 
+#: Done and total of jobs, by token.
+Progress = dict[int, list[float | None]]
+
 Ending = Literal["timeout", "cancelled", "stopping", "lost contact", "overtaken"]
 
 #: A job that has run this long is marked as Running in the database; most are over before.
@@ -82,7 +85,6 @@ class Held:
     lines: list[str] = field(default_factory=list[str])
     logged: int = 0
     parts: int = 0
-    progress: list[float | None] | None = None
 
     @property
     def attempt(self) -> int:
@@ -112,6 +114,7 @@ class Supervisor:
         self._request = Request()
         self._mean = LONG
         self._log_at = 0.0
+        self._progress: Progress = {}
         self._clock: tuple[datetime, float] | None = None
         self._stopping = False
 
@@ -123,11 +126,9 @@ class Supervisor:
         return len(self._held)
 
     @property
-    def progress(self) -> dict[int, list[float | None]]:
-        """How far jobs have come that say so, by token."""
-        return {
-            token: held.progress for token, held in self._held.items() if held.progress is not None
-        }
+    def progress(self) -> Progress:
+        """How far jobs have come that say so. Another thread may read it: it is replaced, never changed."""
+        return self._progress
 
     def room(self) -> int:
         """How many more jobs this worker can take: its free slots, and short ones ahead."""
@@ -362,8 +363,8 @@ class Supervisor:
                 case ["begin", token, at]:
                     self._begun(runner, token, at)
                 case ["progress", token, done, total]:
-                    if (held := self._held.get(token)) is not None:
-                        held.progress = [done, total]
+                    if token in self._held:
+                        self._progress = self._progress | {token: [done, total]}
                 case ["ask", token, "results"]:
                     self._asked(runner, token)
                 case _:
@@ -431,7 +432,7 @@ class Supervisor:
     def _committed(self, held: Held) -> None:
         """It has completed in its own transaction: only its last lines are left to keep."""
         self._keep_lines(held)
-        del self._held[held.claim.token]
+        self._drop(held)
         # Nothing was handed on in there: the empty report that follows claims, and rings.
         self._request.committed += 1
 
@@ -614,16 +615,19 @@ class Supervisor:
         )
 
     def _over(self, held: Held, outcome: Outcome) -> None:
-        del self._held[held.claim.token]
+        self._drop(held)
         self._request.outcomes.append(outcome)
 
     def _give_back(self, held: Held) -> None:
         self._keep_lines(held)
-        del self._held[held.claim.token]
+        self._drop(held)
         self._request.given_back.append(held.claim)
 
     def _drop(self, held: Held) -> None:
-        self._held.pop(held.claim.token, None)
+        token = held.claim.token
+        self._held.pop(token, None)
+        if token in self._progress:
+            self._progress = {t: p for t, p in self._progress.items() if t != token}
 
     def _give_back_queued(self) -> None:
         while self._queue:

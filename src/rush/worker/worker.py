@@ -200,8 +200,10 @@ class Worker:
     def _stop(self, pulse: Pulse, reporter: Reporter) -> None:
         log.info("stopping: waiting up to %g s for what runs", self._settings.stop_grace)
         # Room for another master first, so that none of what follows waits for an election.
-        pulse.resign()
+        pulse.retire()
         self.supervisor.drain()
+        # What was handed over until then, and not heard of yet, goes back too.
+        self._rung = True
         until = time.monotonic() + self._settings.stop_grace
         while self._unsettled(reporter) and self._signals < 2 and time.monotonic() < until:
             self._settle(pulse, reporter)
@@ -213,10 +215,14 @@ class Worker:
             self._settle(pulse, reporter)
 
     def _unsettled(self, reporter: Reporter) -> bool:
-        return bool(self.supervisor.holding) or self.supervisor.has_news() or reporter.busy
+        return (
+            self._rung
+            or bool(self.supervisor.holding)
+            or self.supervisor.has_news()
+            or reporter.busy
+        )
 
     def _settle(self, pulse: Pulse, reporter: Reporter) -> None:
-        self._rung = False
         self._converse(pulse, reporter, claim=False)
         self.supervisor.wait(0.1)
         self._hear(pulse, reporter)
