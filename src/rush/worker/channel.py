@@ -7,11 +7,12 @@ from the supervisor to the runner: a token in the pipe is a job that has been ha
 the runner and not begun.
 
     supervisor                                       runner
+    ["define", job_id, job]     ── socket ──▶        keeps what is the same in all attempts
     ["job", token, body]        ── socket ──▶        keeps the body until its token comes
     token                       ── baton  ──▶        takes one token: begins that job
                                 ◀── socket ──        ["begin", token, at]
                                 ◀── socket ──        ["log", token, at, level, text] …
-                                ◀── socket ──        ["end", token, outcome]
+                                ◀── socket ──        ["end", token, at, outcome]
 
 The body goes before its token, and tokens come in the order of their bodies. A token
 is read by exactly one of the two, since the kernel gives each eight bytes of a pipe to

@@ -13,12 +13,12 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rush.worker.channel import Baton, Channel, Message
 
 if TYPE_CHECKING:
-    from rush.worker.runner import Greeting
+    from rush.worker.runner import Body, Greeting
 
 #: How much a runner may print past Python's `print` before the rest is looked at again.
 _OUTPUT_AT_ONCE = 65536
@@ -55,6 +55,7 @@ class RunnerProcess:
         os.close(output)
         self._rest = b""
         self.code = greeting["code"]
+        self._defined: set[int] = set()
         self.post([["greeting", greeting]])
         #: Given to this runner and not ended, in order.
         self.tokens: dict[int, None] = {}
@@ -112,7 +113,13 @@ class RunnerProcess:
         """Count a job as this runner's. `hand_over` follows."""
         self.tokens[token] = None
 
-    def hand_over(self, jobs: Sequence[tuple[int, dict[str, Any]]]) -> None:
+    def knows(self, job_id: int) -> bool:
+        """Whether it has been told what this job is; from now on it has."""
+        known = job_id in self._defined
+        self._defined.add(job_id)
+        return known
+
+    def hand_over(self, jobs: Sequence[tuple[int, Body]]) -> None:
         """Send jobs: the bodies on the wire, then their tokens into the baton."""
         self.post([["job", token, body] for token, body in jobs])
         self._baton.give(token for token, _ in jobs)

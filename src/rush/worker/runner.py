@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import _signal  # pyright: ignore[reportMissingImports] (`signal.getsignal` makes an enum: 10 µs)
 import contextlib
+import copy
 import io
 import json
 import logging
@@ -59,6 +60,20 @@ class Greeting(TypedDict):
     max_result_bytes: int
 
 
+class Defined(TypedDict):
+    """What a runner is told once of each job of a version."""
+
+    pipeline: str
+    job: str
+    class_name: str
+    params: dict[str, Any]
+
+
+#: What an attempt is told of itself: job_id, run_id, jobinstance, item, round, attempt, claim_id,
+#: and its parameters where they are not just the definition's.
+Body = tuple[int, int, int, int, int, int, int, dict[str, Any] | None]
+
+
 class Terminated(BaseException):
     """The supervisor has asked this job to stop. `finally` blocks have a moment left."""
 
@@ -70,21 +85,26 @@ class Overtaken(Exception):
 class Attempt:
     """One attempt at a job: the `Context` that the job speaks to."""
 
-    def __init__(self, runner: Runner, body: dict[str, Any]) -> None:
+    def __init__(self, runner: Runner, token: int, job: Defined, body: Body) -> None:
         self._runner = runner
         self._results: Mapping[str, Any] | None = None
         self._transaction: Transaction | None = None
-        self.pipeline: str = body["pipeline"]
-        self.job: str = body["job"]
-        self.run_id: int = body["run_id"]
-        self.jobinstance: int = body["jobinstance"]
-        self.item: int = body["item"]
-        self.round: int = body["round"]
-        self.attempt: int = body["attempt"]
-        self.token: int = body["token"]
-        self.claim_id: int = body["claim_id"]
-        self.class_name: str = body["class_name"]
-        self.params: dict[str, Any] = body["params"]
+        self.token = token
+        self.pipeline = job["pipeline"]
+        self.job = job["job"]
+        self.class_name = job["class_name"]
+        (
+            _,
+            self.run_id,
+            self.jobinstance,
+            self.item,
+            self.round,
+            self.attempt,
+            self.claim_id,
+            params,
+        ) = body
+        # A job may change its parameters, and the next attempt must not see it.
+        self.params = params if params is not None else copy.deepcopy(job["params"])
         self.logger = logging.getLogger(LOGGER)
         self.began = time.monotonic()
         self.logged = 0
@@ -166,6 +186,7 @@ class Runner:
         self.loader = Loader(self.project, self.greeting["allowed_modules"])
         self.current: Attempt | None = None
         self._bodies: deque[Message] = deque()
+        self._defined: dict[int, Defined] = {}
         self._cancelled: set[int] = set()
         self._sending = threading.RLock()
         self._progress_at = 0.0
@@ -175,7 +196,7 @@ class Runner:
         token = self.baton.wait()
         self._begin(token, [])
         while True:
-            ended = self._perform(self._body(token))
+            ended = self._perform(token, self._body(token))
             surroundings.restore()
             # One message when there is more to do at once: the end of this and the next begin.
             following = self.baton.take()
@@ -232,7 +253,7 @@ class Runner:
     def _begin(self, token: int, before: list[Message]) -> None:
         self._send(*before, ["begin", token, time.monotonic()])
 
-    def _body(self, token: int) -> dict[str, Any]:
+    def _body(self, token: int) -> Body:
         """The body of a token. Those before it were taken back, and will not come."""
         while True:
             message = self._bodies.popleft() if self._bodies else self.channel.receive()
@@ -244,11 +265,13 @@ class Runner:
     def _keep(self, message: Message) -> None:
         if message[0] == "job":
             self._bodies.append(message)
+        elif message[0] == "define":
+            self._defined[message[1]] = message[2]
         elif message[0] == "cancel":
             self._cancelled.add(message[1])
 
-    def _perform(self, body: dict[str, Any]) -> Message:
-        attempt = self.current = Attempt(self, body)
+    def _perform(self, token: int, body: Body) -> Message:
+        attempt = self.current = Attempt(self, token, self._defined[body[0]], body)
         try:
             outcome = self._outcome(attempt)
         finally:
@@ -256,9 +279,10 @@ class Runner:
             sys.stderr.flush()
             attempt.close()
             self.current = None
-        return ["end", attempt.token, outcome | {"ended": time.monotonic()}]
+        return ["end", token, time.monotonic(), outcome]
 
-    def _outcome(self, attempt: Attempt) -> dict[str, Any]:
+    def _outcome(self, attempt: Attempt) -> dict[str, Any] | None:
+        """How an attempt has ended; None: complete, and there is no more to say."""
         try:
             job = self.loader.load(attempt.class_name)(attempt)
             result = self._result(job.run())
@@ -272,7 +296,7 @@ class Runner:
             return _failed("exited", f"SystemExit: {error.code}", error)
         except BaseException as error:
             return _failed("raised", _last_line(error), error)
-        return {"outcome": "Complete", "result": result}
+        return None if result is None else {"outcome": "Complete", "result": result}
 
     def _result(self, value: Any) -> str | None:
         if value is None:

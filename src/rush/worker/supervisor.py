@@ -26,13 +26,16 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rush.domain.params import merge, read_value
 from rush.domain.records import Claim, CompiledJob, LogPart, Outcome
 from rush.logs import about
 from rush.worker.process import RunnerProcess
 from rush.worker.reports import Reply, Request
+
+if TYPE_CHECKING:
+    from rush.worker.runner import Body, Defined
 
 log = logging.getLogger("rush.worker")
 job_log = logging.getLogger("rush.job")
@@ -41,6 +44,8 @@ job_log = logging.getLogger("rush.job")
 Progress = dict[int, list[float | None]]
 
 Ending = Literal["timeout", "cancelled", "stopping", "lost contact", "overtaken"]
+
+COMPLETE: dict[str, Any] = {"outcome": "Complete"}
 
 #: A job that has run this long is marked as Running in the database; most are over before.
 MARK_AFTER = 0.010
@@ -325,30 +330,43 @@ class Supervisor:
             runner.reserved = alone
             runner.give(held.claim.token)
             held.runner = runner
+            self._define(runner, held)
             batches.setdefault(runner, []).append(held)
         for runner, jobs in batches.items():
             runner.hand_over([(held.claim.token, self._body(held)) for held in jobs])
             self._listen(runner)
 
-    def _body(self, held: Held) -> dict[str, Any]:
-        claim = held.claim
-        typed = {
-            name: None if value is None else read_value(value)
-            for name, value in (claim.job_params or {}).items()
-        }
-        return {
-            "pipeline": claim.pipeline,
-            "job": claim.key.job,
-            "run_id": claim.key.run_id,
-            "jobinstance": claim.jobinstance,
-            "item": claim.key.item,
-            "round": claim.key.round,
-            "attempt": held.attempt,
-            "token": claim.token,
-            "claim_id": claim.claim_id,
+    def _define(self, runner: RunnerProcess, held: Held) -> None:
+        """Tell a runner once what a job is; every attempt at it then needs a few numbers only."""
+        if runner.knows(held.job.id):
+            return
+        defined: Defined = {
+            "pipeline": held.claim.pipeline,
+            "job": held.job.name,
             "class_name": held.job.class_name,
-            "params": merge(held.job.params, typed, claim.params or {}),
+            "params": held.job.params,
         }
+        runner.post([["define", held.job.id, defined]])
+
+    def _body(self, held: Held) -> Body:
+        claim, key = held.claim, held.claim.key
+        params = None
+        if claim.job_params or claim.params:
+            typed = {
+                name: None if value is None else read_value(value)
+                for name, value in (claim.job_params or {}).items()
+            }
+            params = merge(held.job.params, typed, claim.params or {})
+        return (
+            held.job.id,
+            key.run_id,
+            claim.jobinstance,
+            key.item,
+            key.round,
+            held.attempt,
+            claim.claim_id,
+            params,
+        )
 
     # What runners say ---------------------------------------------------------------
 
@@ -358,8 +376,8 @@ class Supervisor:
                 case ["log", token, at, level, text]:
                     if (held := self._held.get(token)) is not None:
                         self._log(held, at, level, text)
-                case ["end", token, ended]:
-                    self._ended(runner, token, ended)
+                case ["end", token, at, outcome]:
+                    self._ended(runner, token, at, outcome or COMPLETE)
                 case ["begin", token, at]:
                     self._begun(runner, token, at)
                 case ["progress", token, done, total]:
@@ -392,12 +410,11 @@ class Supervisor:
         if held.ending is not None:
             held.escalate_at = time.monotonic()
 
-    def _ended(self, runner: RunnerProcess, token: int, ended: dict[str, Any]) -> None:
+    def _ended(self, runner: RunnerProcess, token: int, at: float, ended: dict[str, Any]) -> None:
         runner.end(token)
         held = self._held.get(token)
         if held is None:
             return
-        at: float = ended["ended"]
         if held.began is not None:
             self._mean += 0.2 * (max(at - held.began, 0.00005) - self._mean)
         if ended["outcome"] == "Committed":
