@@ -643,6 +643,9 @@ def test_apply_says_what_has_changed(rush, connection):
     assert "not yet seen by a master" in listed[0]
     assert len(json.loads(rush("pipelines", "versions", "etl", "--json").out)) == 2
     assert rush("pipelines", "versions", "other").code == 3
+    connection.execute("DELETE FROM rush.pipeline")
+    assert rush("pipelines", "versions", "etl").code == 3
+    assert rush("pipelines", "show", "etl").code == 3
 
 
 def test_apply_tells_every_problem_and_applies_nothing(rush, connection):
@@ -666,10 +669,10 @@ def test_a_definition_that_cannot_run_is_marked(rush, factories, connection):
     A version that the master has refused says why in the lists.
     """
     factories.pipeline("etl")
-    connection.execute("UPDATE rush.pipeline_version SET error = 'a cycle'")
+    connection.execute(r"UPDATE rush.pipeline_version SET error = E'a \x1b[2Jcycle'")
 
-    assert "cannot run: a cycle" in rush("pipelines").out
-    assert "cannot run: a cycle" in rush("pipelines", "versions", "etl").out
+    assert r"cannot run: a \x1b[2Jcycle" in rush("pipelines").out
+    assert r"cannot run: a \x1b[2Jcycle" in rush("pipelines", "versions", "etl").out
 
 
 # rush workers ---------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from rush.domain.definition import Definition, NamedDefinition, parse_definition
 from rush.domain.durations import format_duration
 from rush.domain.graph import compile_graph
 from rush.errors import ConfigurationError, DefinitionError
+from rush.logs import escape_controls
 from rush.store import overview, pipelines
 from rush.store.overview import PipelineRow, VersionRow
 
@@ -93,13 +94,12 @@ def show(
     """
     context = Context(options)
     with client_of(context) as client:
-        newest = _versions(client, name)[0]
-        paused = client.read(pipelines.pipeline, name).paused
+        row, (newest, *_) = _existing(client, name)
     if json:
         context.out.json({"name": name} | newest.definition)
         return
     rest = f", version {newest.version}, made {ago(newest.created_at, newest.now)}"
-    context.out.say(Text.assemble((name, "bold"), rest + (", paused" if paused else "")))
+    context.out.say(Text.assemble((name, "bold"), rest + (", paused" if row.paused else "")))
     definition = parse_definition(newest.definition)
     if definition.description:
         context.out.say(definition.description)
@@ -175,7 +175,7 @@ def versions(
     """
     context = Context(options)
     with client_of(context) as client:
-        found = _versions(client, name)
+        _, found = _existing(client, name)
     if json:
         context.out.json([asdict(each) for each in found])
         return
@@ -226,12 +226,12 @@ def _read_all(files: list[Path], out: Output) -> list[tuple[Path, NamedDefinitio
     return read if len(read) == len(files) else None
 
 
-def _versions(client: Client, name: str) -> list[VersionRow]:
-    """The newest first. Raises NotFoundError when there is no pipeline of that name."""
-    found = client.read(overview.versions, name)
-    if not found:
+def _existing(client: Client, name: str) -> tuple[Any, list[VersionRow]]:
+    """A pipeline and its versions, the newest first. Raises NotFoundError when there is none."""
+    row = client.read(pipelines.pipeline, name)
+    if row is None:
         raise no_pipeline(client, name)
-    return found
+    return row, client.read(overview.versions, name)
 
 
 def _cells(row: PipelineRow, out: Output) -> list[Cell]:
@@ -250,7 +250,7 @@ def _cells(row: PipelineRow, out: Output) -> list[Cell]:
 
 def _remark(compiled: bool, error: str | None) -> Cell:
     if error:
-        return Text.assemble(("cannot run: ", LOOKS["Stuck"].colour), error)
+        return Text.assemble(("cannot run: ", LOOKS["Stuck"].colour), escape_controls(error))
     return "" if compiled else Text("not yet seen by a master", GREY)
 
 

@@ -18,6 +18,9 @@ from rush.store.run_reads import JobRow, RequestRow, RunRow
 
 START_WORKER = "start a worker: rush worker"
 
+#: The states in which a worker may hold a job.
+HELD = (JobState.Ready, JobState.Running)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
@@ -122,9 +125,6 @@ def why_job(job: JobRow, situation: Situation) -> Reason:
             return _stuck(job, situation)
         case JobState.Complete | JobState.Skipped | JobState.Cancelled:
             return Reason(job=job.name, state=job.state, why=_over(job, situation))
-
-
-HELD = (JobState.Ready, JobState.Running)
 
 
 def _not_begun(job: JobRow, situation: Situation) -> Reason:
