@@ -112,20 +112,14 @@ def test_the_second_waits_for_the_first(empty_database, folder):
     """
     While one is at it another waits, and then finds everything done.
     """
-    with psycopg.connect(empty_database) as first, psycopg.connect(empty_database) as watch:
-        watch.autocommit = True
+    with psycopg.connect(empty_database) as first, ThreadPoolExecutor(1) as pool:
         first.execute(migrate._TURN, ["rush"])
-        with ThreadPoolExecutor(1) as pool:
-            second = pool.submit(migrate.migrate, empty_database, folder=folder)
-            wait_for(
-                lambda: watch.execute(
-                    "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-                ).fetchone(),
-                what="the second to wait for its turn",
-            )
-            assert not second.done()
-            first.rollback()
-            assert names(second.result(timeout=10)) == ["0001_things", "0002_names"]
+        second = pool.submit(migrate.migrate, empty_database, folder=folder)
+        wait_for_a_turn_in_waiting(empty_database)
+        assert not second.done()
+        first.rollback()
+
+        assert names(second.result(timeout=10)) == ["0001_things", "0002_names"]
 
 
 def test_a_migration_that_fails_leaves_nothing(empty, folder):
@@ -314,22 +308,32 @@ def test_the_shipped_migrations_are_numbered_without_a_gap():
     assert len(shipped) == len(list(Path(migrate.FOLDER).iterdir()))
 
 
-def test_migrating_is_safe_from_a_repeatable_read_session(empty_database, folder):
+def test_a_turn_sees_what_the_one_before_did(empty, empty_database, folder, tmp_path):
     """
-    A database whose default is REPEATABLE READ does not make the second one see too little.
+    Also in a database whose default is REPEATABLE READ nothing is applied a second time.
     """
-    with psycopg.connect(empty_database, autocommit=True) as connection:
-        connection.execute("SET default_transaction_isolation = 'repeatable read'")
-        with psycopg.connect(empty_database) as first, ThreadPoolExecutor(1) as pool:
-            first.execute(migrate._TURN, ["rush"])
-            second = pool.submit(migrate.migrate, connection, folder=folder)
-            with psycopg.connect(empty_database, autocommit=True) as watch:
-                wait_for(
-                    lambda: watch.execute(
-                        "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-                    ).fetchone(),
-                    what="the second to wait for its turn",
-                )
-            first.execute("CREATE SCHEMA rush")
-            first.commit()
-            assert names(second.result(timeout=10)) == ["0001_things", "0002_names"]
+    (tmp_path / "none").mkdir()
+    migrate.migrate(empty, folder=tmp_path / "none")
+    empty.execute("SET default_transaction_isolation = 'repeatable read'")
+    known = migrate.load(folder)
+    with psycopg.connect(empty_database) as first, ThreadPoolExecutor(1) as pool:
+        first.execute(migrate._TURN, ["rush"])
+        second = pool.submit(migrate._apply, empty, "rush", known[0], known)
+        wait_for_a_turn_in_waiting(empty_database)
+        first.execute(
+            "INSERT INTO rush.migration (number, name, checksum) VALUES (1, 'things', %s)",
+            [known[0].checksum],
+        )
+        first.commit()
+
+        assert second.result(timeout=10) is False
+
+
+def wait_for_a_turn_in_waiting(database):
+    with psycopg.connect(database, autocommit=True) as watch:
+        wait_for(
+            lambda: watch.execute(
+                "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            ).fetchone(),
+            what="the second to wait for its turn",
+        )
