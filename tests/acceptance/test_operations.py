@@ -48,7 +48,7 @@ def test_a_job_that_asks_can_stop_in_good_order(rush: Project) -> None:
     rush.ended(run, "Cancelled")
 
     assert "stopping in good order" in rush.log(run)
-    assert [job for job, _, _ in rush.attempts(run)] == ["a"]
+    assert rush.attempts(run) == [("a", 1, "Complete"), ("b", 0, "Cancelled")]
 
 
 def test_a_cancelled_run_can_be_run_again(rush: Project) -> None:
