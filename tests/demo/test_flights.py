@@ -135,7 +135,9 @@ def test_counts_agree(ran: Ran) -> None:
 def test_figures_of_the_report(ran: Ran) -> None:
     """The report's result has the totals, and where the page is."""
     flights, cancelled, late, share_late, mean_delay, _ = oracle.measures(ran.flights)
-    assert ran.results["report"] == {
+    result = dict(ran.results["report"])
+    assert len(result.pop("findings")) == 5
+    assert result == {
         "report": str(ran.report),
         "flights": flights,
         "cancelled": cancelled,
@@ -148,19 +150,21 @@ def test_figures_of_the_report(ran: Ran) -> None:
 
 
 def test_page_says_what_was_found(ran: Ran) -> None:
-    """The sentences of the page have the numbers, and name the worst of each kind."""
+    """The sentences of the page, and those in short, have the numbers and name the worst of each kind."""
     page = text_of(ran.report)
+    findings = "\n".join(ran.results["report"]["findings"])
     _, _, _, share, mean, _ = oracle.measures(ran.flights)
-    assert f"{100 * share:.0f} % of planes left New York late in" in page
-    assert f"{mean:.1f} min was the average delay" in words_and_values(ran.report)
-
     carrier = worst(ran.flights, "carrier")[1]
     destination = worst(ran.flights, "destination")[1]
     hour = worst(ran.flights, "hour")[0]
     weather = ran.explained["weather"]
-    assert f"{carrier} is late most often" in page
+    for text in (page, findings):
+        assert f"{100 * share:.0f} % of planes left New York late in" in text
+        assert f"{carrier} is late most often" in text
+        assert re.search(rf"late at \d+:00, \d+ % at {hour}:00", text)
+    assert f"would be {oracle.mean_if_fine(ran.comparable):.1f} min instead of" in findings
+    assert f"{mean:.1f} min was the average delay" in words_and_values(ran.report)
     assert f"of planes to {destination} leave late" in page
-    assert re.search(rf"late at \d+:00, \d+ % at {hour}:00", page)
     assert f"Weather explains {100 * weather:.1f} % of the differences" in page
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 
 from .charts import Bar, bars, columns
-from .findings import Findings, Group
+from .findings import Findings, Group, Rough
 
 Naming = Callable[[Group], str]
 
@@ -19,7 +19,7 @@ def make_page(findings: Findings, *, made_by: str) -> str:
     template = Template(Path(__file__).with_name("page.html").read_text("utf-8"))
     total = findings.total
     return template.substitute(
-        headline=f"{percent(total.share_late)} of planes left New York late in {period(findings)}",
+        headline=headline(findings),
         flights=f"{total.flights:,}",
         key_figures="".join(key_figures(total)),
         when="".join(when(findings)),
@@ -29,6 +29,27 @@ def make_page(findings: Findings, *, made_by: str) -> str:
         unmeasured=f"{total.flights - total.cancelled - findings.rough.flights:,}",
         made_by=escape(made_by),
     )
+
+
+def sentences(findings: Findings) -> list[str]:
+    """What the page says, in a few lines of plain text."""
+    rough = findings.rough
+    return [
+        text.replace("\N{NO-BREAK SPACE}", " ")
+        for text in (
+            headline(findings),
+            by_hour(findings.by["hour"]),
+            worst_day(findings.by["date"]),
+            by_carrier(findings.by["carrier"]),
+            f"Is it the weather? {answer(findings)} In fine weather alone the average delay would"
+            f" be {minutes(rough.mean_if_fine, 1)} instead of {minutes(rough.mean_delay, 1)}",
+        )
+    ]
+
+
+def headline(findings: Findings) -> str:
+    share = percent(findings.total.share_late)
+    return f"{share} of planes left New York late in {period(findings)}"
 
 
 def period(findings: Findings) -> str:
@@ -55,10 +76,8 @@ def when(findings: Findings) -> Iterator[str]:
     hours, weekdays, months, dates = (
         findings.by[name] for name in ("hour", "weekday", "month", "date")
     )
-    early, late = best(hours), worst(hours)
     yield figure(
-        f"{percent(early.share_late)} are late at {hour(early)},"
-        f" {percent(late.share_late)} at {hour(late)}",
+        by_hour(hours),
         "Per cent of the planes that left late, by the hour of their schedule",
         columns(upright(hours, hour, tick=plain), described="Late planes by hour"),
     )
@@ -76,7 +95,7 @@ def when(findings: Findings) -> Iterator[str]:
             shape="wide",
         )
     yield figure(
-        f"The worst day was {day(worst(dates))}: {percent(worst(dates).share_late)} left late",
+        worst_day(dates),
         "Per cent of the planes that left late, day by day",
         columns(
             upright(dates, day, tick=every_fifth_day if len(months) == 1 else month_at_its_middle),
@@ -84,6 +103,18 @@ def when(findings: Findings) -> Iterator[str]:
         ),
         shape="wide",
     )
+
+
+def by_hour(hours: Sequence[Group]) -> str:
+    early, late = best(hours), worst(hours)
+    return (
+        f"{percent(early.share_late)} are late at {hour(early)},"
+        f" {percent(late.share_late)} at {hour(late)}"
+    )
+
+
+def worst_day(dates: Sequence[Group]) -> str:
+    return f"The worst day was {day(worst(dates))}: {percent(worst(dates).share_late)} left late"
 
 
 def hour(group: Group) -> str:
@@ -122,7 +153,7 @@ def where(findings: Findings) -> Iterator[str]:
         findings.by[name] for name in ("carrier", "airport", "destination")
     )
     yield figure(
-        f"{plain(worst(carriers))} is late most often, {plain(best(carriers))} least",
+        by_carrier(carriers),
         "By the airline that flew",
         table(latest_first(carriers), plain, head="airline"),
     )
@@ -139,6 +170,10 @@ def where(findings: Findings) -> Iterator[str]:
         table(latest_first(destinations)[:10], plain, head="destination"),
     )
     yield f"<div class=stack>{of_airports}{of_destinations}</div>"
+
+
+def by_carrier(carriers: Sequence[Group]) -> str:
+    return f"{plain(worst(carriers))} is late most often, {plain(best(carriers))} least"
 
 
 # Is it the weather? -------------------------------------------------------------
@@ -176,15 +211,22 @@ ANSWERS = (
 
 def verdict(findings: Findings) -> str:
     rough = findings.rough
-    saved = 1 - rough.mean_if_fine / rough.mean_delay
-    answer = next(answer for least, answer in ANSWERS if saved >= least)
     return (
-        f"{answer} {percent(rough.share_rough)} of the planes left in rough weather: rain or snow,"
+        f"{answer(findings)} {percent(rough.share_rough)} of the planes left in rough weather: rain or snow,"
         " wind of 20 mph or more, or less than 3 miles of visibility. Had they been no later"
         " than the others of their airport and hour of day, the average delay would have been"
         f" {minutes(rough.mean_if_fine, 1)} instead of {minutes(rough.mean_delay, 1)},"
-        f" {percent(saved)} less."
+        f" {percent(saved(rough))} less."
     )
+
+
+def answer(findings: Findings) -> str:
+    return next(answer for least, answer in ANSWERS if saved(findings.rough) >= least)
+
+
+def saved(rough: Rough) -> float:
+    """The share of the delay that rough weather has caused."""
+    return 1 - rough.mean_if_fine / rough.mean_delay
 
 
 def weather(findings: Findings) -> Iterator[str]:

@@ -8,14 +8,14 @@ from typing import Any
 from rush import Job
 
 from .findings import Findings, read_findings
-from .page import make_page
+from .page import make_page, sentences
 
 
 class Report(Job):
     """Makes a page of all tables of delays."""
 
     def run(self) -> dict[str, Any]:
-        """Where the page is, and the figures that it leads with."""
+        """Where the page is, what it says in short, and the figures that it leads with."""
         path = Path(self.params["report"])
         with self.transaction() as tx:
             findings = read_findings(tx)
@@ -36,6 +36,7 @@ def key_figures(path: Path, findings: Findings) -> dict[str, Any]:
     total = findings.total
     return {
         "report": str(path),
+        "findings": sentences(findings),
         "flights": total.flights,
         "cancelled": total.cancelled,
         "late": total.late,
