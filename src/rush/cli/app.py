@@ -36,6 +36,7 @@ CHECK = Group("Check and set up", sort_key=4)
 #: that the list of commands imports none of them.
 COMMANDS = (
     ("init", START, "Make a project that runs as made."),
+    ("demo", START, "See a real pipeline run on real data, from an empty folder to a report."),
     ("worker", START, "Run jobs on this machine, and be the master when it is this one's turn."),
     ("run", RUN, "Start a run of a pipeline."),
     ("runs", RUN, "List runs, or show one."),

@@ -43,6 +43,11 @@ def lay_down(folder: Path, *, full: bool) -> None:
         raise ConfigurationError(f"{error.filename}: {error.strerror}") from None
 
 
+def is_laid_down(folder: Path) -> bool:
+    """Whether the demo's project is there, be it changed since."""
+    return all((folder / name).exists() for name in project_files())
+
+
 def project_files() -> dict[Path, bytes]:
     """What Python compiled beside them is not among them."""
     return {

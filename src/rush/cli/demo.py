@@ -1,0 +1,382 @@
+"""
+`rush demo`: a real pipeline on real data, from an empty folder to a report.
+
+The demo has a folder, a PostgreSQL and a worker of its own. Whatever ends it, an error
+and Ctrl-C included, ends the worker in good order and then stops the server.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import FrameType
+from typing import IO, Annotated
+
+from cyclopts import App, Parameter
+from rich.text import Text
+
+from rush.cli.context import COMMON_OPTIONS, EMBEDDED_FOLDER, CommonOptions
+from rush.cli.engine import INTERRUPTED
+from rush.cli.output import LOOKS, Output
+from rush.cli.pipelines import apply_file
+from rush.cli.run import tell_end
+from rush.cli.view import look_at
+from rush.cli.watching import watch
+from rush.client import Client, Run
+from rush.config import LoadedSettings, load_settings
+from rush.demo import DEFINITION, is_laid_down, lay_down
+from rush.domain.durations import format_duration
+from rush.domain.states import JobState, RunState
+from rush.errors import ConfigurationError, GaveUpWaiting, RushError
+from rush.store import run_reads
+from rush.store.embedded import Embedded, bundled_binaries
+from rush.store.migrate import migrate
+
+app = App(name="demo")
+
+PIPELINE = "flights"
+#: The job that fails once.
+FAILING = "check_feed"
+#: Where the demo goes when this folder has something else in it.
+ELSEWHERE = Path("rush-demo")
+#: Seconds until the worker is in its table, at the most.
+WORKER_START = 60.0
+
+DATABASE_VARIABLES = ("RUSH_DATABASE_URL", "DATABASE_URL")
+
+
+@app.default
+def demo(
+    folder: Annotated[Path | None, Parameter(name="FOLDER")] = None,
+    /,
+    *,
+    full: Annotated[bool, Parameter(negative=())] = False,
+    keep: Annotated[bool, Parameter(negative=())] = False,
+    options: CommonOptions = COMMON_OPTIONS,
+) -> int:
+    """See a real pipeline run on real data, from an empty folder to a report.
+
+    It lays down a project, starts a PostgreSQL and a worker for it, and shows a run of ten
+    jobs on all flights that left New York in January 2013. One job fails at first, so that
+    you see it tried again. At the end worker and server are stopped. Once more in the same
+    folder is another run.
+
+    For example:
+      mkdir try-rush && cd try-rush && rush demo
+      rush demo /tmp/flights --keep
+
+    Parameters
+    ----------
+    folder
+        Where; made if it is missing (default: this folder if it is empty, else rush-demo in it).
+    full
+        Take the flights of the whole year, which come with a checkout of Rush.
+    keep
+        Leave PostgreSQL running at the end.
+    """
+    out = options.output()
+    bundled_binaries()  # raises, before anything is made
+    folder = chosen_folder(folder, out)
+    lay_down(folder, full=full)
+    set_database_aside(out)
+    loaded = load_settings(folder, flags={}, environ=os.environ)
+    stage = Stage(loaded=loaded, out=out, full=full, keep=keep)
+    with signals_as_interrupts():
+        try:
+            return perform(stage)
+        except KeyboardInterrupt:
+            out.note(f"interrupted; `rush demo` in {named(stage.folder)} goes on with it")
+            return INTERRUPTED
+
+
+class Stage:
+    """Where the demo is given, and to whom: its project, its server, its output."""
+
+    def __init__(self, *, loaded: LoadedSettings, out: Output, full: bool, keep: bool) -> None:
+        self.loaded = loaded
+        self.out = out
+        #: Whether it has the whole year.
+        self.full = full
+        self.folder = loaded.project
+        self.embedded = Embedded(self.folder / EMBEDDED_FOLDER)
+        #: Whether PostgreSQL stays up. What was up before does.
+        self.keep = keep or self.embedded.running()
+
+    @property
+    def slots(self) -> int:
+        """Two at least: branches are to be seen side by side."""
+        return self.loaded.settings.slots or max(2, os.cpu_count() or 1)
+
+
+def perform(stage: Stage) -> int:
+    """The demo, in a folder that is laid down. The exit code."""
+    with (
+        server(stage) as url,
+        Client(url, stage.loaded.settings.schema, name="rush demo") as client,
+        worker(stage) as child,
+    ):
+        apply_file(client, stage.folder / DEFINITION, name=PIPELINE)
+        wait_until_at_work(client, child)
+        run = begin(client, stage.out)
+        with raising_when_it_ends(child):
+            watch(client, run, stage.out, timeout=None, silent=False)
+        assert run.id is not None
+        code = tell_end(look_at(client, run.id), stage.out, json=False)
+        if code:
+            stage.out.help(f"type these in {named(stage.folder)}")
+        else:
+            tell_retry(client, run, stage.out)
+            tell_findings(run, stage)
+            tell_what_is_next(run, stage)
+        return code
+
+
+# The folder -----------------------------------------------------------------------------
+
+
+def chosen_folder(given: Path | None, out: Output) -> Path:
+    """Raises ConfigurationError for a folder with something else in it."""
+    folder = given or Path()
+    if is_welcoming(folder):
+        return folder
+    if given is not None:
+        raise ConfigurationError(f"{given} is not empty; choose another folder")
+    if not is_welcoming(ELSEWHERE):
+        raise ConfigurationError(
+            f"neither this folder nor {ELSEWHERE} is empty: try `rush demo FOLDER` with a new one"
+        )
+    out.note(f"this folder is not empty: the demo goes into {ELSEWHERE}")
+    return ELSEWHERE
+
+
+def is_welcoming(folder: Path) -> bool:
+    """Whether it is missing, empty, or holds the demo already."""
+    if not folder.exists():
+        return True
+    try:
+        return is_laid_down(folder) or not any(folder.iterdir())
+    except OSError as error:
+        raise ConfigurationError(f"{folder}: {error.strerror}") from None
+
+
+def shown(path: Path) -> Path:
+    """As it is said from here: what is not below this folder is said in full."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def named(folder: Path) -> str:
+    return "this folder" if folder.samefile(Path.cwd()) else f"{shown(folder)}"
+
+
+# The surroundings -----------------------------------------------------------------------
+
+
+def set_database_aside(out: Output) -> None:
+    """The tables of the demo must not meet those of somebody's database, nor its jobs other workers."""
+    for name in DATABASE_VARIABLES:
+        if os.environ.pop(name, None):
+            out.note(
+                f"{name} is left alone: the demo has a PostgreSQL of its own. "
+                f"For the commands that it ends with: unset {name}"
+            )
+
+
+@contextmanager
+def signals_as_interrupts() -> Generator[None]:
+    """Who is asked to end, or loses the terminal, clears up as after Ctrl-C."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def server(stage: Stage) -> Generator[str]:
+    """The URL of the project's PostgreSQL, with all migrations."""
+    stage.out.note(f"starting PostgreSQL and a worker in {named(stage.folder)}")
+    try:
+        url = stage.embedded.start()
+        migrate(url, stage.loaded.settings.schema)
+        yield url
+    finally:
+        if not stage.keep:
+            stage.embedded.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class ChildWorker:
+    """A worker that was started, what it says on its terminal, and where its log is."""
+
+    process: subprocess.Popen[bytes]
+    said: IO[bytes]
+    log_folder: Path
+
+    def raise_if_ended(self) -> None:
+        """Raises RushError with its last words."""
+        code = self.process.poll()
+        if code is not None:
+            self.said.seek(0)
+            lines = self.said.read().decode(errors="replace").splitlines() or ["it said nothing"]
+            raise RushError(
+                f"the worker has ended with exit code {code}: {lines[-1]} "
+                f"(its log is in {shown(self.log_folder)})"
+            )
+
+
+@contextmanager
+def worker(stage: Stage) -> Generator[ChildWorker]:
+    """A worker with its log in the project's log folder, ended in good order."""
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rush.cli", "worker", "--slots", f"{stage.slots}"],
+            cwd=stage.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            # Ctrl-C is for the demo, which then ends the worker.
+            start_new_session=True,
+        )
+        try:
+            yield ChildWorker(process, said, stage.loaded.log_folder)
+        finally:
+            end(process, stage)
+
+
+def end(process: subprocess.Popen[bytes], stage: Stage) -> None:
+    """What runs may finish, unless the user loses patience, or it takes longer than the settings say."""
+    settings = stage.loaded.settings
+    for patience in (settings.stop_grace + settings.kill_grace, settings.kill_grace):
+        process.terminate()
+        try:
+            process.wait(patience + 10)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+        except KeyboardInterrupt:
+            stage.out.note("ending it now")
+    process.kill()
+    process.wait()
+
+
+def wait_until_at_work(client: Client, child: ChildWorker) -> None:
+    with client.beats(WORKER_START, longest=0.1) as beats:
+        for _ in beats:
+            child.raise_if_ended()
+            if any(row.pid == child.process.pid and row.takes_jobs for row in client.workers()):
+                return
+    raise GaveUpWaiting(f"the worker has not begun to work within {WORKER_START:g} s")
+
+
+# The run --------------------------------------------------------------------------------
+
+
+def begin(client: Client, out: Output) -> Run:
+    """A new run, or the one that was interrupted."""
+    unfinished = client.runs(pipeline=PIPELINE, state=RunState.Running, limit=1)
+    if not unfinished:
+        return client.submit(PIPELINE)
+    [row] = unfinished
+    out.note(f"{row.name} was interrupted, and goes on where it was")
+    return client.run(row.id)
+
+
+@contextmanager
+def raising_when_it_ends(child: ChildWorker) -> Generator[None]:
+    """Who watches a run waits for ever when its only worker is gone."""
+
+    def look(number: int, frame: FrameType | None) -> None:
+        child.raise_if_ended()
+
+    before = signal.signal(signal.SIGCHLD, look)
+    try:
+        child.raise_if_ended()
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+# What is said at the end ----------------------------------------------------------------
+
+
+def tell_retry(client: Client, run: Run, out: Output) -> None:
+    """Explain the failure that was seen."""
+    assert run.id is not None
+    attempts = client.read(run_reads.attempts, run.id, job=FAILING)
+    for failed, again in pairwise(attempts):
+        if failed.state is JobState.Failed and failed.finished_at and again.started_at:
+            look = LOOKS[JobState.Failed]
+            later = format_duration((again.started_at - failed.finished_at).total_seconds())
+            out.say(
+                Text.assemble(
+                    (out.shape(look), look.colour),
+                    f" {FAILING} failed at attempt {failed.attempt}, on purpose, and was tried "
+                    f"again {later} later",
+                )
+            )
+
+
+def tell_findings(run: Run, stage: Stage) -> None:
+    result = run.result("report")
+    report = stage.folder / result["report"]
+    stage.out.say()
+    for sentence in result["findings"]:
+        stage.out.say(f"  {sentence}")
+    stage.out.say()
+    stage.out.say(f"The report, with pictures: {shown(report)}")
+    stage.out.say(f"  {report.as_uri()}")
+
+
+def tell_what_is_next(run: Run, stage: Stage) -> None:
+    out = stage.out
+    out.say()
+    out.say("Next:")
+    lines = list(what_is_next(run.name, stage))
+    width = max(len(command) for command, _ in lines)
+    for command, purpose in lines:
+        out.say(Text.assemble(f"  {command:{width}}  ", (purpose, "dim")))
+    out.say()
+    out.say(
+        "PostgreSQL stays up until `rush db stop`"
+        if stage.keep
+        else "PostgreSQL is stopped; a command that needs it starts it again, until `rush db stop`"
+    )
+
+
+def what_is_next(run: str, stage: Stage) -> Iterator[tuple[str, str]]:
+    yield from how_to_get_there(stage.folder)
+    yield f"rush runs show {run}", "its jobs, and the attempt that failed"
+    yield f"rush logs {run} {FAILING}", "what that job said, in both attempts"
+    yield f"rush explain {run}", "why a job is not running, of any run"
+    yield "rush db shell", "psql on the tables: TABLE flights.delays_by_carrier;"
+    yield 'psql "$(rush db url)"', "the same with a psql of yours"
+    yield "rush worker", "run jobs, and in another terminal:"
+    if stage.full:
+        yield "rush run flights -p month=7 --wait", "the same for July alone"
+    else:
+        yield "rush run flights --wait", "ask for another run, and watch it"
+    yield "rush init ../mine", "a project of your own"
+
+
+def how_to_get_there(folder: Path) -> Iterator[tuple[str, str]]:
+    """Where the commands are typed, and where the shell finds `rush`, unless both are so here."""
+    scripts = Path(sysconfig.get_path("scripts"))
+    first = shutil.which("rush")
+    if (first is None or not Path(first).parent.samefile(scripts)) and (
+        scripts / "activate"
+    ).exists():
+        yield f". {shown(scripts)}/activate", "so that `rush` is this one"
+    if not folder.samefile(Path.cwd()):
+        yield f"cd {shown(folder)}", "where the demo is"
