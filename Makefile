@@ -15,7 +15,7 @@ help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## See Rush run a pipeline on a year of real flights
-	@$(BIN)/rush demo --full
+	@$(BIN)/rush demo --full rush-demo
 
 test: $(VENV)/.dev ## Test on a PostgreSQL of its own, in some minutes
 	@$(BIN)/python -m pytest -m "$(MARKS)"
@@ -34,8 +34,9 @@ fix: $(VENV)/.dev ## Format, and mend what can be mended by itself
 	@$(BIN)/ruff check --fix
 
 clean: ## Stop the project's server, and remove all that was made here
+	@if [ -x $(BIN)/rush ] && [ -e rush-demo/.rush ]; then $(BIN)/rush db stop --project rush-demo; fi
 	@if [ -x $(BIN)/rush ] && [ -e .rush ]; then $(BIN)/rush db stop; fi
-	rm -rf $(VENV) .rush .hypothesis .pytest_cache .ruff_cache .import_linter_cache dist build
+	rm -rf $(VENV) .rush rush-demo .hypothesis .pytest_cache .ruff_cache .import_linter_cache dist build
 
 # The environment. What is installed is renewed when pyproject.toml has changed since, and
 # when the Python that it was made with has gone.
