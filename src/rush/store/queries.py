@@ -26,6 +26,7 @@ FOLDER = Path(__file__).parent / "sql"
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 _OUR_SCHEMA = re.compile(r"\brush\.(?=[a-z_])")
 _HEADER = re.compile(r"^-- name:(.*)$", re.MULTILINE)
+_PARAMETER = re.compile(r"%%|%\((?P<name>\w+)\)s")
 _TITLE = re.compile(r" (?P<name>[a-z_]+) :(?P<cardinality>one|many|exec)")
 
 
@@ -36,6 +37,10 @@ class Query:
     name: str
     text: LiteralString
     cardinality: Literal["one", "many", "exec"]
+    #: The text as PostgreSQL takes it, with $1, $2 … in the place of the `parameters`. Done
+    #: once: psycopg would translate a long statement anew at every call.
+    numbered: bytes
+    parameters: tuple[str, ...]
 
 
 @cache
@@ -68,9 +73,24 @@ def parse(text: str) -> Iterator[Query]:
         if title is None or title["name"] in seen:
             raise ValueError(f"a query needs a name of its own and a cardinality: -- name:{header}")
         seen.add(title["name"])
+        # The one place where a text from outside the code counts as literal: the files are ours.
+        literal = cast(LiteralString, f"-- {title['name']}\n{body.strip()}")
+        numbered, parameters = _numbered(literal)
         yield Query(
             name=title["name"],
-            # The one place where a text from outside the code counts as literal: the files are ours.
-            text=cast(LiteralString, f"-- {title['name']}\n{body.strip()}"),
+            text=literal,
             cardinality=cast(Literal["one", "many", "exec"], title["cardinality"]),
+            numbered=numbered,
+            parameters=parameters,
         )
+
+
+def _numbered(text: str) -> tuple[bytes, tuple[str, ...]]:
+    """The text with $1, $2 … for its parameters, and their names in that order."""
+    order: dict[str, int] = {}
+
+    def number(match: re.Match[str]) -> str:
+        name = match["name"]
+        return "%" if name is None else f"${order.setdefault(name, len(order) + 1)}"
+
+    return _PARAMETER.sub(number, text).encode(), tuple(order)

@@ -31,7 +31,7 @@ class Session:
         self.schema = schema
         self.prepare = prepare
         self._queries = load(schema)
-        self._cursor = connection.cursor(row_factory=namedtuple_row)
+        self._cursor = self._new_cursor()
 
     def settle_plans(self, *, keyed: bool = False) -> None:
         """
@@ -48,20 +48,19 @@ class Session:
         )
 
     def many(self, name: str, /, **params: Any) -> list[Any]:
-        return self._execute(name, params).fetchall()
+        return self._execute(self._cursor, name, params).fetchall()
 
     def one(self, name: str, /, **params: Any) -> Any:
         """The only row, or None."""
-        return self._execute(name, params).fetchone()
+        return self._execute(self._cursor, name, params).fetchone()
 
     def run(self, name: str, /, **params: Any) -> int:
         """Run a statement for its effect. Returns how many rows it touched."""
-        return self._execute(name, params).rowcount
+        return self._execute(self._cursor, name, params).rowcount
 
-    def send(self, name: str, /, **params: Any) -> psycopg.Cursor[Any]:
+    def send(self, name: str, /, **params: Any) -> psycopg.RawCursor[Any]:
         """Send a statement on a cursor of its own; within a pipeline its answer is not waited for."""
-        cursor = self.connection.cursor(row_factory=namedtuple_row)
-        return cursor.execute(self._queries[name].text, params, prepare=self.prepare)
+        return self._execute(self._new_cursor(), name, params)
 
     def pipeline(self) -> AbstractContextManager[psycopg.Pipeline]:
         """Statements in this block travel together until an answer is asked for."""
@@ -86,8 +85,15 @@ class Session:
             "SELECT pg_notify(channel, '') FROM unnest(%s::text[]) AS c(channel)", [list(channels)]
         )
 
-    def _execute(self, name: str, params: dict[str, Any]) -> psycopg.Cursor[Any]:
-        return self._cursor.execute(self._queries[name].text, params, prepare=self.prepare)
+    def _new_cursor(self) -> psycopg.RawCursor[Any]:
+        return psycopg.RawCursor(self.connection, row_factory=namedtuple_row)
+
+    def _execute(
+        self, cursor: psycopg.RawCursor[Any], name: str, params: dict[str, Any]
+    ) -> psycopg.RawCursor[Any]:
+        query = self._queries[name]
+        values = [params[parameter] for parameter in query.parameters]
+        return cursor.execute(query.numbered, values, prepare=self.prepare)
 
 
 def array(values: Iterable[Any]) -> str:
