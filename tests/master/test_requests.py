@@ -183,7 +183,7 @@ def test_a_complete_run_runs_again(kernel: Kernel, worker):
     assert kernel.archive(run) == [
         (job, attempt, attempt, "Complete") for job in "abcd" for attempt in (1, 2)
     ]
-    assert kernel.nothing_left()
+    assert kernel.nothing_left(run)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_a_stuck_run_runs_again(kernel: Kernel, worker, job: str | None):
     assert [j for j, round, _, _ in kernel.archive(run) if round == 2] == list(
         "abcd" if job is None else "bd"
     )
-    assert kernel.nothing_left()
+    assert kernel.nothing_left(run)
 
 
 def test_a_stuck_run_runs_again_before_or_beside_what_is_stuck(kernel: Kernel, worker):
@@ -299,7 +299,7 @@ def test_a_stuck_job_is_asked_for_while_another_branch_goes_on(kernel: Kernel, w
 
     assert kernel.state(run) == "Complete"
     assert kernel.ended(run) == ["a", "b", "c", "d"]
-    assert kernel.nothing_left()
+    assert kernel.nothing_left(run)
 
 
 def test_a_re_run_behind_a_stuck_job_is_refused(kernel: Kernel, worker):
@@ -396,7 +396,7 @@ def test_a_new_run_may_start_at_a_later_job(kernel: Kernel, worker):
     kernel.work(worker)
     assert kernel.state(run) == "Complete"
     assert kernel.ended(run) == ["after", "b", "d", "e"]
-    assert kernel.nothing_left()
+    assert kernel.nothing_left(run)
 
 
 def test_a_chain_may_start_at_its_end(kernel: Kernel, worker):

@@ -8,10 +8,13 @@ whatever the master does, every run's counts are compared with its rows.
 
 from __future__ import annotations
 
+import copy
 import itertools
+import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -48,6 +51,13 @@ class Kernel:
         term = master_token.elect(self.session, self.master, expiry=3600, gone_term=None)
         assert term is not None
         self.term = term
+
+    def seen_from(self, connection: psycopg.Connection[Any]) -> Kernel:
+        """The same master and workers, speaking through another connection."""
+        other = copy.copy(self)
+        other.session = Session(connection, "rush")
+        other.session.settle_plans()
+        return other
 
     # What people do -----------------------------------------------------------------------
 
@@ -222,6 +232,31 @@ class Kernel:
     def fail(self, who: Registration, *claims: Claim) -> Answer:
         return self.report(who, *(outcome(claim, "Failed") for claim in claims))
 
+    def complete_within(self, who: Registration, claim: Claim, result: Any = None) -> bool:
+        """The end of a job in a transaction of its own."""
+        done = held.complete_within(
+            self.session.connection,
+            "rush",
+            worker=who.name,
+            generation=who.generation,
+            code="c0de",
+            attempt=SimpleNamespace(
+                **claim.key._asdict(), token=claim.token, claim_id=claim.claim_id
+            ),
+            began=0,
+            result=None if result is None else json.dumps(result),
+        )
+        self.check_counts()
+        return done
+
+    def give_back(self, who: Registration, *claims: Claim) -> int:
+        given = held.give_back(self.session, who, claims)
+        self.check_counts()
+        return given
+
+    def held(self, who: Registration) -> list[Claim]:
+        return held.held(self.session, who)
+
     def append_log(self, who: Registration, claim: Claim, lines: str, part: int = 0) -> None:
         part_of_log = LogPart(
             key=claim.key, token=claim.token, attempt=claim.attempt + 1, part=part, lines=lines
@@ -315,10 +350,10 @@ class Kernel:
         )
         assert wrong == []
 
-    def nothing_left(self) -> bool:
-        """Whether all that serves the living is empty."""
+    def nothing_left(self, run: int) -> bool:
+        """Whether all that serves the living is empty of a run."""
         return not any(
-            self.one(f"SELECT count(*) FROM rush.{table}")
+            self.one(f"SELECT count(*) FROM rush.{table} WHERE run_id = %s", run)
             for table in ("run_state", "finished", "run_job")
         )
 

@@ -89,6 +89,8 @@ WITH me AS MATERIALIZED (
       FROM complete c
      WHERE c.ends_run AND r.id = c.run_id AND r.state = 'Running' AND NOT r.cancelling
     RETURNING r.id
+), cleared AS (
+    DELETE FROM rush.run_job b USING ended e WHERE b.run_id = e.id
 ), noted AS (
     INSERT INTO rush.finished (run_id, job_id, job, item, round)
     SELECT run_id, job_id, job, item, round

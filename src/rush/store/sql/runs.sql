@@ -264,13 +264,18 @@ SELECT DISTINCT w.id AS worker_id
 
 -- name: end_cancelled :many
 -- A run is Cancelled when a statement later than the flag finds nothing of it alive.
-UPDATE rush.run r
-   SET state = 'Cancelled', cancelling = false, open = 0, stuck = 0,
-       finished_at = coalesce(r.finished_at, statement_timestamp())
- WHERE r.cancelling
-   AND NOT EXISTS (SELECT FROM rush.run_state s WHERE s.run_id = r.id)
-   AND NOT EXISTS (SELECT FROM rush.finished f WHERE f.run_id = r.id)
-RETURNING r.id, r.state;
+WITH ended AS (
+    UPDATE rush.run r
+       SET state = 'Cancelled', cancelling = false, open = 0, stuck = 0,
+           finished_at = coalesce(r.finished_at, statement_timestamp())
+     WHERE r.cancelling
+       AND NOT EXISTS (SELECT FROM rush.run_state s WHERE s.run_id = r.id)
+       AND NOT EXISTS (SELECT FROM rush.finished f WHERE f.run_id = r.id)
+    RETURNING r.id, r.state
+), cleared AS (
+    DELETE FROM rush.run_job b USING ended e WHERE b.run_id = e.id
+)
+SELECT id, state FROM ended;
 
 -- name: assign :many
 -- Hand Ready jobs to workers with free slots: the workers that serve just these queues,
