@@ -92,7 +92,7 @@ def test_from_an_empty_folder_and_again(demo: Demo) -> None:
     first = demo.run()
     page = demo.folder / "report" / "flights.html"
     assert "check_feed#1 Failed" in first
-    assert "check_feed failed at attempt 1, on purpose, and was tried again" in first
+    assert "check_feed failed at its first attempt, on purpose, and was tried again" in first
     assert page.as_uri() in first
     assert "of planes left New York late in January 2013" in page.read_text().replace("\xa0", " ")
     assert demo.is_over()

@@ -133,7 +133,8 @@ def perform(stage: Stage) -> int:
         assert run.id is not None
         code = tell_end(look_at(client, run.id), stage.out, json=False)
         if code:
-            stage.out.help(f"type these in {named(stage.folder)}")
+            for command, _ in how_to_get_there(stage.folder):
+                stage.out.help(f"before that: {command}")
         else:
             tell_retry(client, run, stage.out)
             tell_findings(run, stage)
@@ -316,14 +317,14 @@ def tell_retry(client: Client, run: Run, out: Output) -> None:
     assert run.id is not None
     attempts = client.read(run_reads.attempts, run.id, job=FAILING)
     for failed, again in pairwise(attempts):
-        if failed.state is JobState.Failed and failed.finished_at and again.started_at:
+        if failed.attempt == 1 and failed.finished_at and again.started_at:
             look = LOOKS[JobState.Failed]
             later = format_duration((again.started_at - failed.finished_at).total_seconds())
             out.say(
                 Text.assemble(
                     (out.shape(look), look.colour),
-                    f" {FAILING} failed at attempt {failed.attempt}, on purpose, and was tried "
-                    f"again {later} later",
+                    f" {FAILING} failed at its first attempt, on purpose, and was tried again "
+                    f"{later} later",
                 )
             )
 
