@@ -186,8 +186,8 @@ def stop(*, options: DatabaseOptions = DATABASE_OPTIONS) -> None:
 
 @app.command
 def prune(
-    older_than: Annotated[str, Parameter(name="--older-than", metavar="AGE")],
     *,
+    older_than: Annotated[str, Parameter(name="--older-than", metavar="AGE")],
     yes: Annotated[bool, Parameter(name=("--yes", "-y"), negative=())] = False,
     json: JsonFlag = False,
     options: DatabaseOptions = DATABASE_OPTIONS,
