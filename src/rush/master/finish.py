@@ -27,11 +27,11 @@ def release(round: Round) -> None:
 def sweep(round: Round) -> None:
     """Two transactions: a run is Cancelled only when a later statement finds nothing of it alive."""
     with round.transaction() as session:
-        holders = runs.sweep_cancelled(session, limit=BATCH)
+        swept, holders = runs.sweep_cancelled(session, limit=BATCH)
     with round.transaction() as session:
         ended = runs.end_cancelled(session)
     for run in ended:
         log.info("run %s is Cancelled", run.id)
     round.workers.update(holders)
     round.watchers |= bool(ended)
-    round.more |= bool(ended)
+    round.more |= bool(ended) or swept == BATCH

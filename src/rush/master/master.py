@@ -9,7 +9,9 @@ a transaction that is fenced by the term. A round begins with one look at what t
 rests until the bell rings, the next thing is due, or the poll interval has passed.
 
 It leads only while the election (`worker.heartbeat`) says so, and stops before each
-task once its trust in the term has run out. No user code is ever imported here.
+task once its trust in the term has run out. A renewal that is confirmed late gives the
+trust back, so the thread stays until the election or the fence says that the term is
+over. No user code is ever imported here.
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ log = logging.getLogger("rush.master")
 
 #: How often to look for workers that are gone, in seconds.
 BURY_EVERY = 0.5
+#: How long to rest after a round that failed, in seconds.
+PAUSE = 0.5
 
 
 class Master:
@@ -65,7 +69,10 @@ class Master:
         self._thread.start()
 
     def trust(self, until: float) -> None:
+        lapsed = not self._trusted
         self._trusted_until = until
+        if lapsed:
+            self._bell.set()
 
     def step_down(self) -> None:
         self._term = None
@@ -88,22 +95,24 @@ class Master:
     def _lead(self, term: int) -> None:
         session: Session | None = None
         tasks = Tasks(self._settings, self.ring)
-        while self._is_master(term):
+        while self._term == term:
+            rest = self._settings.poll_interval
             try:
-                session = session or self._open()
-                rest = self._round(session, term, tasks)
+                if self._trusted:
+                    session = session or self._open()
+                    rest = self._round(session, term, tasks)
             except TermOver as over:
                 log.warning("%s", over)
                 break
             except (DatabaseError, psycopg.Error) as error:
                 log.warning("a round failed: %s", str(error).strip().split("\n", maxsplit=1)[0])
-                if (
-                    not isinstance(error, psycopg.Error)
-                    or session is None
-                    or session.connection.closed
-                ):
+                if session is None or session.connection.closed:
                     session = None
-                rest = 0.5
+                rest = PAUSE
+            except Exception:
+                # The election goes on renewing this term, so nobody else would lead.
+                log.exception("a round failed")
+                rest = PAUSE
             if rest > 0:
                 self._bell.wait(rest)
             self._bell.clear()
@@ -115,16 +124,18 @@ class Master:
         session.settle_plans()
         return session
 
-    def _is_master(self, term: int) -> bool:
-        return self._term == term and time.monotonic() < self._trusted_until
+    @property
+    def _trusted(self) -> bool:
+        return time.monotonic() < self._trusted_until
 
     def _round(self, session: Session, term: int, tasks: Tasks) -> float:
         """One round. Returns how many seconds to rest."""
         round = Round(session=session, term=term)
         outlook = runs.outlook(session)
         for task in tasks.due(outlook):
-            if not self._is_master(term):
-                raise TermOver(f"term {term} is not trusted any more")
+            if self._term != term or not self._trusted:
+                log.warning("term %s is not trusted any more", term)
+                break
             task(round)
         self._ring_all(round)
         if round.more:

@@ -6,18 +6,21 @@ supervisors that cannot. A worker is dead when its lease is over, or when its da
 session has ended and has not come back within a short grace. Death is declared first,
 which raises its generation; then what it held is inherited, in the same transaction.
 
-The early sign is not believed when several workers vanish together, nor soon after the
-server or this master's own connection began: then it was the server, or the net.
+The early sign is not believed of workers that vanish together, nor soon after the server
+began: then it was the server, or the net, and only their leases tell.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rush.master.tasks import BATCH, Round
 from rush.store import runs, workers
+from rush.store.session import Session
 
 log = logging.getLogger("rush.master")
 
@@ -31,7 +34,7 @@ class Timeouts:
     poison_limit: int
     #: How long a session must be gone.
     gone_for: float = 1.0
-    #: Leases are not judged this soon after the master began, or the server did.
+    #: Nobody is judged this soon after the server began, nor leases this soon after the master did.
     outage_grace: float
     _gone: dict[tuple[str, int], float] = field(default_factory=dict[tuple[str, int], float])
     _since: float = field(default_factory=time.monotonic)
@@ -48,13 +51,8 @@ class Timeouts:
     def bury(self, round: Round) -> None:
         """Declare dead who is, and inherit."""
         with round.transaction() as session:
-            gone = self._believed_gone(round)
-            alive = workers.workers_alive(session)
-            settled = (
-                time.monotonic() - self._since >= self.outage_grace
-                and alive.server_up.total_seconds() >= self.outage_grace
-            )
-            names = workers.declare_dead(session, gone) if settled or gone else []
+            gone = self._believed_gone(session)
+            names = self._declare_dead(session, gone)
             freed = runs.inherit(session, poison_limit=self.poison_limit, limit=BATCH)
         for name in names:
             log.warning("worker %s is dead", name)
@@ -62,9 +60,19 @@ class Timeouts:
             log.warning("%s jobs of workers that are gone go to others", len(freed))
         round.more |= bool(freed)
 
-    def _believed_gone(self, round: Round) -> list[tuple[str, int]]:
+    def _believed_gone(self, session: Session) -> list[tuple[str, int]]:
         now = time.monotonic()
-        gone = workers.sessions_gone(round.session)
-        self._gone = {key: self._gone.get(key, now) for key in gone}
-        believed = [key for key, since in self._gone.items() if now - since >= self.gone_for]
-        return believed if len(gone) == 1 else []
+        gone = workers.sessions_gone(session)
+        if len(gone) > 1:
+            # Not believed for as long as they are gone.
+            self._gone = dict.fromkeys(gone, math.inf)
+        else:
+            self._gone = {key: self._gone.get(key, now) for key in gone}
+        return [key for key, since in self._gone.items() if now - since >= self.gone_for]
+
+    def _declare_dead(self, session: Session, gone: Sequence[tuple[str, int]]) -> list[str]:
+        up = workers.workers_alive(session).server_up.total_seconds()
+        if up < self.outage_grace:
+            return []
+        settled = time.monotonic() - self._since >= self.outage_grace
+        return workers.declare_dead(session, gone, leases=settled)

@@ -56,9 +56,10 @@ def lift_paused(session: Session, *, limit: int) -> int:
     return session.one("lift_paused", limit=limit).count
 
 
-def sweep_cancelled(session: Session, *, limit: int) -> list[int]:
-    """Remove what is cancelled and not held. Returns the ids of workers that hold the rest."""
-    return [row.worker_id for row in session.many("sweep_cancelled", limit=limit)]
+def sweep_cancelled(session: Session, *, limit: int) -> tuple[int, list[int]]:
+    """Remove what is cancelled and not held. Returns how many, and the ids of workers that hold the rest."""
+    row = session.one("sweep_cancelled", limit=limit)
+    return row.swept, row.holders
 
 
 def end_cancelled(session: Session) -> list[Any]:

@@ -106,13 +106,21 @@ def leave(session: Session, registration: Registration) -> None:
 
 
 def declare_dead(
-    session: Session, gone: Sequence[tuple[str, int]], *, now: datetime | None = None
+    session: Session,
+    gone: Sequence[tuple[str, int]],
+    *,
+    leases: bool = True,
+    now: datetime | None = None,
 ) -> list[str]:
-    """Declare dead whose lease is over, and those named with their generation. Returns their names."""
+    """
+    Declare dead those named with their generation and, unless leases are not to be judged,
+    those whose lease is over. Returns their names.
+    """
     rows = session.many(
         "declare_dead",
         names=array(name for name, _ in gone),
         generations=array(generation for _, generation in gone),
+        leases=leases,
         now=now,
     )
     return [row.name for row in rows]

@@ -235,7 +235,7 @@ WITH due AS MATERIALIZED (
 )
 SELECT count(*) FROM lifted;
 
--- name: sweep_cancelled :many
+-- name: sweep_cancelled :one
 -- Remove the live jobs of runs that are being cancelled, but for those a worker holds:
 -- it is told, kills them and reports.
 WITH due AS MATERIALIZED (
@@ -256,11 +256,12 @@ WITH due AS MATERIALIZED (
            least(ready_at, statement_timestamp()), statement_timestamp(), 'cancelled'
       FROM swept
 )
-SELECT DISTINCT w.id AS worker_id
-  FROM rush.run r
-  JOIN rush.run_state s ON s.run_id = r.id
-  JOIN rush.worker w ON w.name = s.worker AND w.generation = s.generation
- WHERE r.cancelling;
+SELECT (SELECT count(*) FROM swept) AS swept,
+       ARRAY(SELECT DISTINCT w.id
+               FROM rush.run r
+               JOIN rush.run_state s ON s.run_id = r.id
+               JOIN rush.worker w ON w.name = s.worker AND w.generation = s.generation
+              WHERE r.cancelling) AS holders;
 
 -- name: end_cancelled :many
 -- A run is Cancelled when a statement later than the flag finds nothing of it alive.

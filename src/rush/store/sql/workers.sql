@@ -62,11 +62,12 @@ UPDATE rush.worker SET reload = false, code = %(code)s
 DELETE FROM rush.worker WHERE name = %(name)s AND generation = %(generation)s;
 
 -- name: declare_dead :many
--- Death comes first, inheritance after it: what the dead still send matches nothing.
+-- Death comes first, inheritance after it: what the dead still send matches nothing. Dead are
+-- those named and, where leases are judged, those whose lease is over.
 UPDATE rush.worker
    SET state = 'Dead', generation = nextval('rush.generation')
  WHERE state <> 'Dead'
-   AND (lease_expires_at < coalesce(%(now)s::timestamptz, clock_timestamp())
+   AND ((%(leases)s AND lease_expires_at < coalesce(%(now)s::timestamptz, clock_timestamp()))
         OR (name, generation) IN (SELECT * FROM unnest(%(names)s::text[], %(generations)s::bigint[])))
 RETURNING name;
 

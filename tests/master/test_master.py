@@ -1,0 +1,121 @@
+"""The master's thread: it leads while the election says so, and is not lost by a bad moment."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+
+from rush.config import Settings
+from rush.master.master import Master
+from rush.store.session import Session
+from tests.support.kernel import CHAIN, Kernel
+from tests.support.waiting import wait_for
+
+FOREVER = float("inf")
+
+
+@pytest.fixture
+def lead(shared: Kernel, database: str) -> Iterator[Callable[..., Master]]:
+    """A master that leads in the kernel's term; it steps down at the end."""
+    masters: list[Master] = []
+
+    def connect() -> Session:
+        return Session(psycopg.connect(database, autocommit=True), "rush")
+
+    def lead(until: float = FOREVER, connect: Callable[[], Session] = connect) -> Master:
+        master = Master(Settings(poll_interval=5), connect)
+        masters.append(master)
+        master.lead(shared.term, until)
+        return master
+
+    yield lead
+    for master in masters:
+        master.step_down()
+    wait_for(lambda: not threads(), what="the master's thread to end")
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "master"]
+
+
+def decided(kernel: Kernel, request: int) -> bool:
+    return kernel.verdict(request)[0] == "Accepted"
+
+
+def test_it_takes_what_is_asked_for_when_it_is_rung(shared: Kernel, lead):
+    """
+    A request is decided and its jobs are assigned, without a poll interval between them.
+    """
+    shared.define(CHAIN)
+    worker = shared.worker()
+    master = lead()
+
+    request = shared.request()
+    master.ring()
+
+    wait_for(lambda: decided(shared, request), what="the verdict")
+    wait_for(lambda: shared.held(worker), what="the job to be assigned")
+
+
+def test_trust_that_comes_back_late_finds_the_thread_still_there(shared: Kernel, lead):
+    """
+    While the term is not trusted nothing is done; a renewal that is confirmed late ends that.
+    """
+    shared.define(CHAIN)
+    request = shared.request()
+
+    master = lead(until=time.monotonic() - 1)
+    master.ring()
+    assert shared.verdict(request)[0] == "Pending"
+    master.trust(FOREVER)
+
+    wait_for(lambda: decided(shared, request), what="the verdict")
+
+
+def test_an_error_that_nobody_thought_of_does_not_end_it(shared: Kernel, lead, database: str):
+    """
+    The election would go on renewing the term of a master that does nothing: so it goes on.
+    """
+    shared.define(CHAIN)
+    request = shared.request()
+    errors = [ValueError("what nobody thought of"), OSError("no route to host")]
+
+    def connect() -> Session:
+        if errors:
+            raise errors.pop()
+        return Session(psycopg.connect(database, autocommit=True), "rush")
+
+    lead(connect=connect)
+
+    wait_for(lambda: decided(shared, request), what="the verdict")
+
+
+def test_it_ends_when_it_steps_down(shared: Kernel, lead):
+    """
+    Once the election says so the thread ends, and decides nothing more.
+    """
+    shared.define(CHAIN)
+    lead().step_down()
+    wait_for(lambda: not threads(), what="the thread to end")
+
+    request = shared.request()
+
+    assert shared.verdict(request)[0] == "Pending"
+
+
+def test_it_ends_when_there_is_a_newer_term(shared: Kernel, lead):
+    """
+    A master that the election has not told of a newer term learns of it by the fence.
+    """
+    shared.define(CHAIN)
+    shared.sql("UPDATE rush.master_token SET term = term + 1")
+    request = shared.request()
+
+    lead().ring()
+    wait_for(lambda: not threads(), what="the thread to end")
+
+    assert shared.verdict(request)[0] == "Pending"
