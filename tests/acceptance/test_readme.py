@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from rush.store.embedded import Embedded
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.process
@@ -135,13 +136,7 @@ class Reader:
         for process, _ in self.workers:
             process.kill()
             process.wait()
-        subprocess.run(
-            ["rush", "db", "stop"],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            check=False,
-        )
+        Embedded(self.folder / ".rush").remove()
 
 
 def test_the_tour(tmp_path: Path) -> None:
