@@ -73,7 +73,7 @@ def test_a_run_goes_on_beside_a_stuck_job(kernel: Kernel, worker):
     kernel.fail(worker, b)
     kernel.retry()
     assert (kernel.state(run), kernel.run(run).stuck) == ("Running", 1)
-    assert kernel.sql("SELECT FROM rush.alert") == []
+    assert kernel.one("SELECT count(*) FROM rush.alert") == 0
 
     kernel.fail(worker, c)
     kernel.retry()
@@ -152,4 +152,4 @@ def test_what_is_being_cancelled_is_not_tried_again(kernel: Kernel, worker):
     kernel.sweep()
 
     assert kernel.state(run) == "Cancelled"
-    assert kernel.sql("SELECT FROM rush.alert") == []
+    assert kernel.one("SELECT count(*) FROM rush.alert") == 0

@@ -73,10 +73,6 @@ class Verdicts:
     #: (request, run)
     cancelled: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
 
-    @property
-    def count(self) -> int:
-        return len(self.refused) + len(self.new) + len(self.again) + len(self.cancelled)
-
     def __bool__(self) -> bool:
         return bool(self.refused or self.new or self.again or self.cancelled)
 

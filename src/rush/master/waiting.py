@@ -48,4 +48,7 @@ class Pauses:
         with round.transaction() as session:
             held = runs.hold_paused(session, limit=BATCH)
             lifted = runs.lift_paused(session, limit=BATCH)
-        round.more |= bool(held or lifted)
+        if held or lifted:
+            # There may be more than one batch of them.
+            self._until = time.monotonic() + self.lag
+            round.more = True

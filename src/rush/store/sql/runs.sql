@@ -335,5 +335,7 @@ SELECT statement_timestamp() AS now,
        (SELECT min(next_at) FROM rush.alert) AS next_alert;
 
 -- name: queue_sets :many
--- The different sets of queues that workers serve.
-SELECT DISTINCT queues FROM rush.worker WHERE state = 'Alive' ORDER BY queues;
+-- The different sets of queues that workers serve, those of specialists first: the others can
+-- do something else.
+SELECT queues FROM rush.worker WHERE state = 'Alive'
+ GROUP BY queues ORDER BY cardinality(queues), queues;
