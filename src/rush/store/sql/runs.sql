@@ -149,8 +149,9 @@ SELECT run_id, job, worker, state FROM freed;
 -- Let failed jobs wait for their retry, or call them Stuck when their retries are used up.
 WITH due AS MATERIALIZED (
     SELECT s.run_id, s.job, s.item, s.round, s.job_id
-      FROM rush.run_state s JOIN rush.run r ON r.id = s.run_id
-     WHERE s.state = 'Failed' AND NOT r.cancelling
+      FROM rush.run_state s
+     WHERE s.state = 'Failed'
+       AND NOT EXISTS (SELECT FROM rush.run r WHERE r.id = s.run_id AND r.cancelling)
      LIMIT %(limit)s
        FOR UPDATE OF s SKIP LOCKED
 ), moved AS (
@@ -321,8 +322,9 @@ RETURNING seat.id AS worker_id;
 -- What there is for the master to do now, and when the next thing is due.
 SELECT statement_timestamp() AS now,
        EXISTS (SELECT FROM rush.finished) AS finished,
-       EXISTS (SELECT FROM rush.run_state s JOIN rush.run r ON r.id = s.run_id
-                WHERE s.state = 'Failed' AND NOT r.cancelling) AS failed,
+       EXISTS (SELECT FROM rush.run_state s
+                WHERE s.state = 'Failed'
+                  AND NOT EXISTS (SELECT FROM rush.run r WHERE r.id = s.run_id AND r.cancelling)) AS failed,
        EXISTS (SELECT FROM rush.run_request WHERE status = 'Pending') AS requested,
        EXISTS (SELECT FROM rush.pipeline_version WHERE compiled_at IS NULL) AS uncompiled,
        EXISTS (SELECT FROM rush.run WHERE cancelling) AS cancelling,
