@@ -85,10 +85,10 @@ def test_a_hook_that_fails_is_called_again_later(kernel: Kernel) -> None:
 
 
 def test_a_command_gets_it_as_variables_and_on_its_input(kernel: Kernel, tmp_path: Path) -> None:
-    """The command is started without a shell of ours, with RUSH_* variables and JSON on its input."""
+    """The command is started without a shell of ours, with ALERT_* variables and JSON on its input."""
     an_alert(kernel)
     out = tmp_path / "told"
-    command = ["sh", "-c", f'echo "$RUSH_PIPELINE/$RUSH_JOBINSTANCE" > {out}; cat >> {out}']
+    command = ["sh", "-c", f'echo "$ALERT_PIPELINE/$ALERT_JOBINSTANCE" > {out}; cat >> {out}']
     called = threading.Event()
 
     Alerts(command, None, called.set).call_due(Round(session=kernel.session, term=kernel.term))

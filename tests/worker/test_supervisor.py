@@ -41,6 +41,13 @@ class Look(Job):
         return [os.getcwd(), os.environ.get("LEFT"), "/left/behind" in sys.path]
 
 
+class Later(Job):
+    async def run(self):
+        import asyncio
+        await asyncio.sleep(0.01)
+        return "done"
+
+
 class Wait(Job):
     """Waits until a file is there."""
 
@@ -197,6 +204,11 @@ def test_a_job_may_ask_for_a_process_of_its_own(bench: Bench) -> None:
     after = bench.over(bench.claim("Pid"))
 
     assert len({warm.result, alone.result, after.result}) == 3
+
+
+def test_an_async_run_is_run_to_its_end(bench: Bench) -> None:
+    """`async def run` is awaited, and what it returns is the result."""
+    assert bench.over(bench.claim("Later")).result == '"done"'
 
 
 def test_a_runner_is_replaced_after_so_many_jobs(tmp_path: Path) -> None:

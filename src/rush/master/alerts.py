@@ -1,7 +1,7 @@
 """
 Task: call the alert hook when a run has become Stuck.
 
-The hook is a command, which gets the alert as JSON on its standard input and as RUSH_*
+The hook is a command, which gets the alert as JSON on its standard input and as ALERT_*
 variables, or a webhook, which gets it as a POST. Calls are made in a thread of their
 own, so that a slow hook holds up nothing; one that fails is made again, later and later.
 """
@@ -78,7 +78,7 @@ class Alerts:
             "at": alert.created_at.isoformat(),
         }
         if self.command:
-            variables = {f"RUSH_{name.upper()}": str(value) for name, value in told.items()}
+            variables = {f"ALERT_{name.upper()}": str(value) for name, value in told.items()}
             subprocess.run(  # the operator's own setting, started without a shell
                 list(self.command),
                 input=json.dumps(told).encode(),

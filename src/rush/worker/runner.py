@@ -29,7 +29,7 @@ import traceback
 from collections import deque
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from types import FrameType
+from types import CoroutineType, FrameType
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from rush.jobs.loader import Loader, NotLoaded
@@ -285,7 +285,7 @@ class Runner:
         """How an attempt has ended; None: complete, and there is no more to say."""
         try:
             job = self.loader.load(attempt.class_name)(attempt)
-            result = self._result(job.run())
+            result = self._result(_awaited(job.run()))
             if attempt.finish(result):
                 return {"outcome": "Committed"}
         except NotLoaded as error:
@@ -443,6 +443,15 @@ def _watch(lifeline: int) -> None:
     """The supervisor's end of this pipe closes when it dies: then go, with all that this job has started."""
     os.read(lifeline, 1)
     os.killpg(0, signal.SIGKILL)
+
+
+def _awaited(value: Any) -> Any:
+    """What `run()` returned; an `async def run()` is run to its end on an event loop of its own."""
+    if isinstance(value, CoroutineType):
+        import asyncio
+
+        return asyncio.run(value)
+    return value
 
 
 def _failed(reason: str, error: str, exception: BaseException | None) -> dict[str, Any]:

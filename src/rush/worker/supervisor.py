@@ -394,9 +394,13 @@ class Supervisor:
 
     def _read_output(self, runner: RunnerProcess) -> None:
         """What was written past Python's `print`: by C code, or by programs that a job has started."""
-        held = self._held.get(runner.current) if runner.current is not None else None
+        # A runner that dies while it starts has begun nothing: its last words are the first job's.
+        token = runner.current if runner.current is not None else next(iter(runner.tokens), None)
+        held = self._held.get(token) if token is not None else None
         for text in runner.output():
-            if held is not None and held.logged <= self.limits.max_log_bytes:
+            if held is None:
+                log.warning("a runner says: %s", text[: self.limits.max_log_line])
+            elif held.logged <= self.limits.max_log_bytes:
                 self._log(held, time.monotonic(), "INFO", text[: self.limits.max_log_line])
 
     def _begun(self, runner: RunnerProcess, token: int, at: float) -> None:
