@@ -50,12 +50,17 @@ def first_hour(rush: Project, psql: str) -> None:
     run = wait_for(lambda: rush.one("SELECT id FROM run"), what="the run to be there")
     rush.ended(run)
 
-    assert rush.attempts(run) == [("extract_data", 1, "Complete"), ("transform_data", 1, "Complete")]
+    assert rush.attempts(run) == [
+        ("extract_data", 1, "Complete"),
+        ("transform_data", 1, "Complete"),
+    ]
     first, second = rush.sql("SELECT started_at, finished_at FROM archive ORDER BY started_at")
     assert first[1] <= second[0]
     assert "parameters" in rush.log(run)
     assert rush.one("SELECT count(*) FROM moved_rows") == 100
-    assert rush.sql("SELECT count(*), min(term) FROM master_token WHERE expires_at > now()") == [(1, 1)]
+    assert rush.sql("SELECT count(*), min(term) FROM master_token WHERE expires_at > now()") == [
+        (1, 1)
+    ]
     assert {name for (name,) in rush.sql("SELECT name FROM worker WHERE state = 'Alive'")} == {
         "worker1", "worker2", "worker3"
     }  # fmt: skip
@@ -63,7 +68,10 @@ def first_hour(rush: Project, psql: str) -> None:
 
     type_in(psql, rush, SHORTEST)
     wait_for(
-        lambda: rush.sql("SELECT jobinstance, state FROM run ORDER BY id DESC LIMIT 1") == [(2, "Complete")],
+        lambda: (
+            rush.sql("SELECT jobinstance, state FROM run ORDER BY id DESC LIMIT 1")
+            == [(2, "Complete")]
+        ),
         what="the shortest form to make the next run",
         timeout=30,
     )

@@ -45,8 +45,9 @@ class Claim:
     attempt: int
     given_back: bool
     cancelling: bool
-    #: From the request, and from `job_parameter` (text, to be read as people type it).
-    params: dict[str, Any] | None
+    #: From the request, as JSON that nobody has read yet: what it holds is the attempt's affair.
+    params: str | None
+    #: From `job_parameter`: texts, to be read as people type them.
     job_params: dict[str, str | None] | None
 
 

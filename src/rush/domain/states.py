@@ -72,10 +72,15 @@ class Transition(NamedTuple):
 
 TRANSITIONS = (
     Transition(None, JobState.Ready, "what it waited for is complete"),
+    Transition(None, JobState.Waiting, "so, in a paused pipeline"),
     Transition(None, JobState.Skipped, "the run starts at a later job"),
+    Transition(None, JobState.Cancelled, "what it waited for is complete in a cancelled run"),
     Transition(JobState.Waiting, JobState.Ready, "its time has come"),
+    Transition(JobState.Ready, JobState.Waiting, "its pipeline is paused"),
     Transition(JobState.Ready, JobState.Running, "a runner has begun it"),
-    Transition(JobState.Ready, JobState.Failed, "too many workers died holding it"),
+    Transition(JobState.Ready, JobState.Complete, "over before it was marked as Running"),
+    Transition(JobState.Ready, JobState.Failed, "so, or too many workers died holding it"),
+    Transition(JobState.Running, JobState.Ready, "given back when its worker stops"),
     Transition(JobState.Running, JobState.Complete, "run() returned"),
     Transition(JobState.Running, JobState.Failed, "raised, timed out, or its worker died"),
     Transition(JobState.Failed, JobState.Waiting, "retries remain"),

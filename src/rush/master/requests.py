@@ -120,6 +120,8 @@ def _judge_cancel(request: Any, verdicts: Verdicts, refuse: Callable[[str], None
     name = f"{request.pipeline}/{request.jobinstance}"
     if request.jobinstance is None:
         refuse("a cancel must say which run: give its jobinstance")
+    elif request.job is not None:
+        refuse("a cancel is about a whole run: leave job out")
     elif request.run_id is None:
         refuse(f"there is no run {name}")
     elif request.run_state not in ("Running", "Stuck"):

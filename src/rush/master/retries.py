@@ -21,6 +21,6 @@ def retry(round: Round, *, poison_limit: int) -> None:
         moved = runs.retry_failed(session, poison_limit=poison_limit, limit=BATCH)
     for job in moved:
         if job.state == "Stuck":
-            log.warning("run %s %s is Stuck after %s attempts", job.run_id, job.job, job.attempt)
+            log.warning("run %s %s is Stuck; attempts: %s", job.run_id, job.job, job.attempt)
     round.watchers |= any(job.state == "Stuck" for job in moved)
     round.more |= bool(moved)

@@ -57,7 +57,7 @@ class Timeouts:
         for name in names:
             log.warning("worker %s is dead", name)
         if freed:
-            log.warning("%s jobs of workers that are gone go to others", len(freed))
+            log.warning("jobs of workers that are gone, for others now: %s", len(freed))
         round.more |= bool(freed)
 
     def _believed_gone(self, session: Session) -> list[tuple[str, int]]:

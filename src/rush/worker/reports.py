@@ -142,8 +142,10 @@ class Reporter:
             except pg.ReadOnlySqlTransaction as error:
                 log.warning("this server is read-only: %s", _first_line(error))
                 self._hang_up()
-            except psycopg.Error:
-                log.exception("the database refused a statement; trying again")
+            except Exception:
+                # Whatever it is: this thread must not end while the lease goes on.
+                log.exception("a request failed; trying again")
+                self._hang_up()
             self._stopping.wait(pause.next())
         return None
 

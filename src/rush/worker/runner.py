@@ -70,8 +70,9 @@ class Defined(TypedDict):
 
 
 #: What an attempt is told of itself: job_id, run_id, jobinstance, item, round, attempt, claim_id,
-#: and its parameters where they are not just the definition's.
-Body = tuple[int, int, int, int, int, int, int, dict[str, Any] | None]
+#: and the parameters that are not the definition's: those of `job_parameter`, as people type them,
+#: and the request's, as JSON.
+Body = tuple[int, int, int, int, int, int, int, dict[str, str | None] | None, str | None]
 
 
 class Terminated(BaseException):
@@ -101,13 +102,27 @@ class Attempt:
             self.round,
             self.attempt,
             self.claim_id,
-            params,
+            self._typed_params,
+            self._requested_params,
         ) = body
         # A job may change its parameters, and the next attempt must not see it.
-        self.params = params if params is not None else copy.deepcopy(job["params"])
+        self.params = copy.deepcopy(job["params"])
         self.logger = logging.getLogger(LOGGER)
         self.began = time.monotonic()
         self.logged = 0
+
+    def read_params(self) -> None:
+        """
+        Put the parameters of `job_parameter` and of the request over the definition's.
+        Raises ValueError or RecursionError for JSON that PostgreSQL keeps and Python does not read.
+        """
+        if self._typed_params:
+            from rush.domain.params import read_value
+
+            for name, value in self._typed_params.items():
+                self.params[name] = None if value is None else read_value(value)
+        if self._requested_params is not None:
+            self.params |= json.loads(self._requested_params)
 
     def results(self) -> Mapping[str, Any]:
         results = self._results
@@ -284,6 +299,7 @@ class Runner:
     def _outcome(self, attempt: Attempt) -> dict[str, Any] | None:
         """How an attempt has ended; None: complete, and there is no more to say."""
         try:
+            attempt.read_params()
             job = self.loader.load(attempt.class_name)(attempt)
             result = self._result(_awaited(job.run()))
             if attempt.finish(result):

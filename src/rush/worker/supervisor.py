@@ -28,7 +28,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from rush.domain.params import merge, read_value
 from rush.domain.records import Claim, CompiledJob, LogPart, Outcome
 from rush.logs import about
 from rush.worker.process import RunnerProcess
@@ -350,13 +349,6 @@ class Supervisor:
 
     def _body(self, held: Held) -> Body:
         claim, key = held.claim, held.claim.key
-        params = None
-        if claim.job_params or claim.params:
-            typed = {
-                name: None if value is None else read_value(value)
-                for name, value in (claim.job_params or {}).items()
-            }
-            params = merge(held.job.params, typed, claim.params or {})
         return (
             held.job.id,
             key.run_id,
@@ -365,7 +357,8 @@ class Supervisor:
             key.round,
             held.attempt,
             claim.claim_id,
-            params,
+            claim.job_params,
+            claim.params,
         )
 
     # What runners say ---------------------------------------------------------------

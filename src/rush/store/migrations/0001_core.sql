@@ -136,7 +136,7 @@ CREATE TABLE rush.run_request (
     created_at      timestamptz NOT NULL DEFAULT statement_timestamp(),
     created_by      text NOT NULL DEFAULT session_user,
     decided_at      timestamptz,
-    CONSTRAINT request_pending_until_decided CHECK ((status = 'Pending') = (decided_at IS NULL)),
+    CONSTRAINT request_undecided_while_pending CHECK ((status = 'Pending') = (decided_at IS NULL)),
     CONSTRAINT request_rejected_with_reason CHECK (status <> 'Rejected' OR reason IS NOT NULL),
     CONSTRAINT request_accepted_has_run CHECK (status <> 'Accepted' OR run_id IS NOT NULL)
 );

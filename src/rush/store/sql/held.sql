@@ -154,7 +154,7 @@ WITH me AS MATERIALIZED (
 )
 SELECT 'claimed' AS kind, g.token AS n, g.run_id, g.job, g.item, g.round, %(claim_id)s::bigint AS claim_id,
        g.job_id, g.pipeline, g.jobinstance, g.attempt, g.given_back, false AS cancelling,
-       r.params,
+       r.params::text AS params,
        (SELECT jsonb_object_agg(p.name, p.value ORDER BY p.job)
           FROM rush.job_parameter p
          WHERE p.pipeline = g.pipeline AND p.job IN ('*', g.job)) AS job_params
@@ -182,7 +182,7 @@ SELECT 'ended', (SELECT count(*) FROM ended),
 SELECT 'held' AS kind, s.token AS n, s.run_id, s.job, s.item, s.round, s.claim_id,
        s.job_id, s.pipeline, s.jobinstance,
        s.attempt - (s.state = 'Running')::int AS attempt, s.given_back, r.cancelling,
-       r.params,
+       r.params::text AS params,
        (SELECT jsonb_object_agg(p.name, p.value ORDER BY p.job)
           FROM rush.job_parameter p
          WHERE p.pipeline = s.pipeline AND p.job IN ('*', s.job)) AS job_params

@@ -53,6 +53,9 @@ DELETE FROM rush.log_rest WHERE at < %(before)s;
 -- name: due_alerts :many
 -- Alerts to call now. Each is put off before it is called, so that a master that dies
 -- while calling does not lose it, and one that fails is tried again later and later.
+WITH orphans AS (
+    DELETE FROM rush.alert a WHERE NOT EXISTS (SELECT FROM rush.run r WHERE r.id = a.run_id)
+)
 UPDATE rush.alert a
    SET tries = a.tries + 1,
        next_at = statement_timestamp() + least(3600, 15 * 2 ^ a.tries) * interval '1 second'

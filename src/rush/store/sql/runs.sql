@@ -139,7 +139,8 @@ WITH orphan AS MATERIALIZED (
                               ready_at, started_at, finished_at, reason, error)
     SELECT run_id, job, item, round, attempt, pipeline, jobinstance, 'Failed', worker, token,
            ready_at, started_at, failed_at, 'lost',
-           format('%%s died while it held this job (so have %%s workers by now)', worker, losses)
+           format('%%s died while it held this job%%s', worker,
+                  CASE WHEN losses > 1 THEN format('; %%s workers have by now', losses) END)
       FROM freed
      WHERE state = 'Failed'
 )
