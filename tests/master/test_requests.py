@@ -437,7 +437,7 @@ def test_parameters_of_a_re_run_are_laid_over_the_runs(kernel: Kernel, worker):
 
     kernel.start(jobinstance=1, params={"y": 2, "z": 2})
     assert kernel.run(run).params == {"x": 1, "y": 2, "z": 2}
-    assert kernel.claim(worker)[0].params == {"x": 1, "y": 2, "z": 2}
+    assert json.loads(kernel.claim(worker)[0].params or "") == {"x": 1, "y": 2, "z": 2}
 
 
 def test_attempts_go_on_rising_and_retries_are_fresh(kernel: Kernel, worker):
