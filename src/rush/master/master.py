@@ -39,6 +39,8 @@ log = logging.getLogger("rush.master")
 
 #: How often to look for workers that are gone, in seconds.
 BURY_EVERY = 0.5
+#: The same while there is no other worker: only what was left behind can be found then.
+BURY_ALONE_EVERY = 60.0
 #: How long to rest after a round that failed, in seconds.
 PAUSE = 0.5
 
@@ -166,7 +168,7 @@ class Tasks:
         self._pauses = waiting.Pauses()
         self._alerts = Alerts(settings.alert_command, settings.alert_webhook, ring)
         self._retention = Retention(settings.retention_days)
-        self._bury_at = 0.0
+        self._buried_at = -BURY_ALONE_EVERY
 
     def due(self, outlook: Any) -> list[Callable[[Round], None]]:
         """The tasks that have something to do, in their order."""
@@ -191,10 +193,8 @@ class Tasks:
         # What is released or asked for in this round is handed out in this round.
         if tasks or outlook.ready:
             tasks.append(assign.assign)
-        if now >= self._bury_at:
-            # A worker that is alone has nobody to bury but its own earlier registration.
-            alone = outlook.workers <= 1
-            self._bury_at = now + (self._settings.poll_interval if alone else BURY_EVERY)
+        if now >= self._bury_at(outlook):
+            self._buried_at = now
             tasks.insert(0, self._timeouts.bury)
         if outlook.next_alert is not None and (
             outlook.next_alert <= outlook.now or self._alerts.waiting
@@ -212,8 +212,11 @@ class Tasks:
             grace = self._timeouts.grace
             seconds.append((outlook.next_deadline - outlook.now).total_seconds() + grace)
         seconds.append(self._settings.poll_interval)
-        seconds.append(max(0.0, self._bury_at - time.monotonic()))
+        seconds.append(self._bury_at(outlook) - time.monotonic())
         return max(0.02, min(seconds))
+
+    def _bury_at(self, outlook: Any) -> float:
+        return self._buried_at + (BURY_ALONE_EVERY if outlook.workers <= 1 else BURY_EVERY)
 
     def _retry(self, round: Round) -> None:
         retries.retry(round, poison_limit=self._settings.poison_limit)
