@@ -86,7 +86,9 @@ def reopen(session: Session, reruns: Sequence[tuple[int, int]]) -> None:
 
 def open_round(session: Session, starts: Sequence[tuple[int, int | None]]) -> None:
     """Start runs, each (run, job or None for the beginning), in their present round."""
-    session.many("open_round", run_ids=array(s[0] for s in starts), job_ids=array(s[1] for s in starts))
+    session.many(
+        "open_round", run_ids=array(s[0] for s in starts), job_ids=array(s[1] for s in starts)
+    )
 
 
 def flag_cancelled(session: Session, cancels: Sequence[tuple[int, int]]) -> set[int]:
