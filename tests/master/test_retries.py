@@ -133,7 +133,7 @@ def test_a_job_that_workers_die_of_is_stuck_before_its_retries_are_used_up(
     assert kernel.live(run) == {"a": "Stuck"}
     assert kernel.state(run) == "Stuck"
     assert kernel.one("SELECT error FROM rush.archive ORDER BY finished_at DESC") == (
-        "worker1 died while it held this job (so have 3 workers by now)"
+        "worker1 died while it held this job; 3 workers have by now"
     )
 
 
