@@ -14,72 +14,36 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+import harness
 import psycopg
 
 from rush import Client
-from rush.store.embedded import Embedded
-from rush.store.migrate import migrate
-
-JOB = """
-import time
-from rush import Job
-
-
-class Stamp(Job):
-    def run(self):
-        return time.monotonic()
-"""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.strip().partition("\n\n")[0])
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--url", help="a database that is only for this")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        if arguments.url:
-            measure(folder, arguments.url, arguments.samples)
-        else:
-            server = Embedded(folder / ".rush")
-            try:
-                measure(folder, server.start(), arguments.samples)
-            finally:
-                server.stop()
+    with harness.database(arguments.url) as (folder, url), harness.worker(folder, url):
+        measure(url, arguments.samples)
 
 
-def measure(folder: Path, url: str, samples: int) -> None:
-    migrate(url)
-    (folder / "stamp.py").write_text(JOB)
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "rush.cli", "worker", "bench", "-q", "--slots", "2"],
-        cwd=folder,
-        env={**os.environ, "RUSH_DATABASE_URL": url},
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        with Client(url) as client, psycopg.connect(url, autocommit=True) as connection:
-            job = {"name": "stamp", "class_name": "stamp.Stamp"}
-            client.apply("pickup", {"jobs": [job]})
-            client.submit("pickup").wait(timeout=30)
-            server = connection.info.server_version // 10000
-            print(f"PostgreSQL {server}, {os.cpu_count()} cores, {samples} samples each")
+def measure(url: str, samples: int) -> None:
+    with Client(url) as client, psycopg.connect(url, autocommit=True) as connection:
+        harness.define(client, "pickup", 1, "Stamp")
+        client.submit("pickup").wait(timeout=30)
+        server = connection.info.server_version // 10000
+        print(f"PostgreSQL {server}, {os.cpu_count()} cores, {samples} samples each")
 
-            def insert() -> None:
-                connection.execute("INSERT INTO rush.run_request (pipeline) VALUES ('pickup')")
+        def insert() -> None:
+            connection.execute("INSERT INTO rush.run_request (pipeline) VALUES ('pickup')")
 
-            report("by plain INSERT", sample(connection, insert, samples))
-            report("by Client.submit", sample(connection, lambda: client.submit("pickup"), samples))
-    finally:
-        worker.terminate()
-        worker.wait()
+        report("by plain INSERT", sample(connection, insert, samples))
+        report("by Client.submit", sample(connection, lambda: client.submit("pickup"), samples))
 
 
 def sample(
