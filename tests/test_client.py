@@ -192,7 +192,7 @@ def test_a_bell_ends_the_waiting_at_once(client, factories, meanwhile, monkeypat
     """
     Who waits is woken by the bell, long before it would have looked by itself.
     """
-    monkeypatch.setattr("rush.client.FIRST_PAUSE", 60)
+    monkeypatch.setattr("rush.store.bells.FIRST_PAUSE", 60)
     factories.pipeline("etl")
     made = factories.run("etl")
     run = client.run("etl/1")
@@ -516,15 +516,13 @@ def test_a_database_without_rush_says_what_to_do(empty_database):
         client.pipelines()
 
 
-def test_a_lost_connection_is_a_database_error(client, connection):
+def test_a_closed_client_stays_closed(client):
     """
-    A session that the server has ended is told as the database being out of reach.
+    Who reads from a client that was closed gets an error, and no connection that nobody closes.
     """
-    connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'rush client'"
-    )
+    client.close()
 
-    with pytest.raises(DatabaseError, match="the database is out of reach"):
+    with pytest.raises(DatabaseError, match="the connection is closed"):
         client.pipelines()
 
 

@@ -14,6 +14,10 @@ the caller's transaction: it is committed, or is not, together with the caller's
         connection.commit()
         run.wait()
 
+A client that was given a URL opens a new connection when it has lost its own: reading goes
+on then, waiting sits out an outage, and what was asked for is asked for once. With a
+connection of the caller's, a lost one is an error.
+
 A client is for one thread at a time. Every method may raise DatabaseError when the
 database is out of reach, and SchemaError when Rush's tables are not there.
 """
@@ -22,9 +26,10 @@ from __future__ import annotations
 
 import re
 import time
+import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import contextmanager, suppress
+from itertools import chain
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -33,10 +38,20 @@ from psycopg import errors as pg
 from psycopg.pq import TransactionStatus
 
 from rush.domain import strictjson
-from rush.domain.definition import parse_definition
-from rush.domain.log_lines import LogLine, read_lines
-from rush.domain.names import check_name, quoted
-from rush.domain.states import JobState, RequestState, RunState
+from rush.domain.log_lines import LogLine
+from rush.domain.names import Guesses, check_name, quoted
+from rush.domain.rows import (
+    AttemptRow,
+    DefinitionRow,
+    JobRow,
+    PipelineRow,
+    RequestRow,
+    RunRow,
+    Standing,
+    VersionRow,
+    WorkerRow,
+)
+from rush.domain.states import JobState, RequestState, RunState, WorkerState
 from rush.errors import (
     ConfigurationError,
     DatabaseError,
@@ -45,20 +60,19 @@ from rush.errors import (
     RefusedError,
     SchemaError,
 )
-from rush.store import bells, overview, pipelines, requests, run_reads
+from rush.store import bells, overview, requests, run_reads, workers
+from rush.store.bells import LONGEST_PAUSE, Beats, OnOutage
 from rush.store.database import connect
-from rush.store.overview import PipelineRow, WorkerRow
-from rush.store.run_reads import JobRow, LogPartRow, RequestRow, RunRow
+from rush.store.log_reader import LogReader
 from rush.store.session import Connection, Session, channel
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: While no bell rings the database is asked so often, in seconds: at first, and at last.
-FIRST_PAUSE = 0.02
-LONGEST_PAUSE = 1.0
 #: The last lines of a job that committed by itself come a little after its end.
 LAST_LINES = 0.5
+#: For so long, in seconds, it is tried to learn what became of a request without an answer.
+LONGEST_DOUBT = 30.0
 
 MAX_INSTANCE = 2**31 - 1
 MAX_KEY = 200
@@ -78,14 +92,18 @@ class Client:
     def __init__(
         self, database: str | Connection, schema: str = "rush", *, name: str = "rush client"
     ) -> None:
-        self._owns = isinstance(database, str)
-        connection = (
-            connect(database, application_name=name) if isinstance(database, str) else database
+        self._schema = schema
+        self._name = name
+        #: None: the connection is the caller's.
+        self._url = database if isinstance(database, str) else None
+        self._closed = False
+        #: How many waits there are, one within the other, that want to hear bells.
+        self._listeners = 0
+        self._session = (
+            self._opened(database)
+            if isinstance(database, str)
+            else Session(database, schema, prepare=False)
         )
-        self._session = Session(connection, schema, prepare=False)
-        if self._owns:
-            # A pipeline of thousands of jobs that was applied just now has no statistics yet.
-            self._session.settle_plans()
 
     def __enter__(self) -> Self:
         return self
@@ -100,7 +118,8 @@ class Client:
 
     def close(self) -> None:
         """Close the connection, if it is the client's own."""
-        if self._owns:
+        self._closed = True
+        if self._url is not None:
             self._session.connection.close()
 
     # Runs -------------------------------------------------------------------------------
@@ -123,16 +142,14 @@ class Client:
         cannot be asked for, RefusedError for a key that was used for something else. The
         master's own refusal comes when the run is waited for.
         """
-        key = _checked_key(idempotency_key)
-        asked: dict[str, Any] = {
-            "pipeline": check_name(pipeline, "pipeline"),
-            "job": None if job is None else check_name(job, "job"),
-            "jobinstance": _checked_instance(jobinstance),
-            "params": _checked_params(params),
-        }
-        request_id = self.write(requests.submit, **asked, idempotency_key=key)
-        while request_id is None and key is not None:
-            request_id = self._asked_before(asked, key)
+        request_id = self.ask(
+            key=_checked_key(idempotency_key),
+            action="start",
+            pipeline=check_name(pipeline, "pipeline"),
+            job=None if job is None else check_name(job, "job"),
+            jobinstance=_checked_instance(jobinstance),
+            params=_checked_params(params),
+        )
         return Run(self, pipeline, request_id=request_id)
 
     def run(self, ref: str | int) -> Run:
@@ -159,15 +176,37 @@ class Client:
             run_reads.list_runs, pipeline=pipeline, state=state, limit=limit, before=before
         )
 
-    # Pipelines and workers --------------------------------------------------------------
+    def last_request(self, pipeline: str, jobinstance: int | None = None) -> RequestRow | None:
+        """What was asked for last about a pipeline, or about one run of it."""
+        return self.read(run_reads.last_request, pipeline, jobinstance)
+
+    def _run_id(self, ref: str) -> int:
+        if _RUN_ID.fullmatch(ref):
+            return int(ref)
+        name = _RUN_NAME.fullmatch(ref)
+        if name is None:
+            raise ConfigurationError(f"a run is named by its id or like etl/7, not {quoted(ref)}")
+        found = self.read(run_reads.run_id_of, name["pipeline"], int(name["jobinstance"]))
+        if found is None:
+            raise NotFoundError(f"there is no run {ref}")
+        return found
+
+    # Pipelines --------------------------------------------------------------------------
 
     def pipelines(self) -> list[PipelineRow]:
         """Every pipeline, with its newest version and its last runs."""
         return self.read(overview.pipelines)
 
-    def workers(self) -> list[WorkerRow]:
-        """Every worker, with what it runs."""
-        return self.read(overview.workers)
+    def pipeline(self, name: str) -> DefinitionRow:
+        """A pipeline's definition. Raises NotFoundError, with what was probably meant."""
+        row = self.read(overview.pipeline, name)
+        if row is None:
+            raise self._no_pipeline(name)
+        return row
+
+    def versions(self, name: str) -> list[VersionRow]:
+        """Every version of a pipeline's definition, the newest first."""
+        return self.read(overview.versions, self.pipeline(name).name)
 
     def apply(self, name: str, definition: Mapping[str, Any]) -> tuple[bool, int]:
         """
@@ -176,6 +215,10 @@ class Client:
         Returns whether that has made a new version, and the number of the one in force.
         Raises DefinitionError with every problem in it, and then changes nothing.
         """
+        # Only who applies a definition pays for what checks it.
+        from rush.domain.definition import parse_definition
+        from rush.store import pipelines
+
         check_name(name, "pipeline")
         parse_definition(dict(definition))
         return self.write(pipelines.apply, name, dict(definition))
@@ -190,51 +233,113 @@ class Client:
 
     def _set_paused(self, pipeline: str | None, paused: bool) -> None:
         if pipeline is None:
-            self.write(pipelines.set_all_paused, paused)
-        elif not self.write(pipelines.set_paused, pipeline, paused):
-            raise NotFoundError(f"there is no pipeline {quoted(pipeline)}")
+            self.write(Session.run, "set_all_paused", paused=paused)
+        elif not self.write(Session.many, "set_paused", name=pipeline, paused=paused):
+            raise self._no_pipeline(pipeline)
+
+    def _no_pipeline(self, name: str) -> NotFoundError:
+        meant = Guesses(row.name for row in self.pipelines()).ending(name)
+        return NotFoundError(f"there is no pipeline {quoted(name)}{meant}")
+
+    # Workers ----------------------------------------------------------------------------
+
+    def workers(self) -> list[WorkerRow]:
+        """Every worker, with what it runs."""
+        return self.read(overview.workers)
+
+    def standing(self) -> Standing:
+        """Who is master, whether everything is paused, and how many workers could take a job."""
+        return self.read(overview.standing)
+
+    def drain(self, worker: str) -> None:
+        """Let a worker take no more jobs. Raises NotFoundError for one that is not alive."""
+        worker_id = self.write(workers.drain, worker)
+        if worker_id is not None:
+            self._ring(worker_id)
+        elif not any(
+            row.name == worker and row.state is WorkerState.Draining for row in self.workers()
+        ):
+            raise self._not_alive(worker)
+
+    def reload(self, worker: str | None = None) -> list[str]:
+        """
+        Let workers, one or all that are alive, load the project's code anew. Returns who they are.
+
+        Raises NotFoundError for one that is not alive.
+        """
+        asked = self.write(workers.request_reload, worker)
+        if worker is not None and not asked:
+            raise self._not_alive(worker)
+        self._ring(*(row.id for row in asked))
+        return [row.name for row in asked]
+
+    def _ring(self, *worker_ids: int) -> None:
+        if worker_ids:
+            names = [channel(self._schema, "worker", worker_id) for worker_id in worker_ids]
+            self.write(Session.notify, *names)
+
+    def _not_alive(self, name: str) -> NotFoundError:
+        alive = [row.name for row in self.workers() if row.state is not WorkerState.Dead]
+        return NotFoundError(f"no worker {quoted(name)} is alive{Guesses(alive).ending(name)}")
 
     # Waiting ----------------------------------------------------------------------------
 
     @contextmanager
     def beats(
-        self, timeout: float | None = None, *, longest: float = LONGEST_PAUSE
-    ) -> Generator[Iterator[None]]:
+        self,
+        timeout: float | None = None,
+        *,
+        longest: float = LONGEST_PAUSE,
+        on_outage: OnOutage | None = None,
+    ) -> Generator[Beats]:
         """
-        An iterator that is worth another look at each of its steps: at once, whenever
-        something has become of some run, and after `longest` seconds without that. It ends
-        with the last look after `timeout` seconds. Raises ConfigurationError while the
-        connection is in a transaction, which would see nothing new.
+        Steps that are each worth a look at runs: the first at once, then whenever something
+        has become of some run, and after `longest` seconds without that. They end with the
+        last look after `timeout` seconds. A look by way of their `outlast` sits out an outage,
+        of which `on_outage` is told.
+
+        Raises ConfigurationError while the connection is in a transaction, which would see
+        nothing new.
         """
-        if self._status is not TransactionStatus.IDLE:
+        if self._status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
             raise ConfigurationError(
                 "a run cannot be waited for within a transaction, since nobody sees it before "
                 "that is committed: commit first"
             )
-        if not self._owns:
-            yield self._steps(timeout, longest, time.sleep)
-            return
-        with (
-            self._explained(),
-            bells.listening(self._session, channel(self._session.schema, "runs")),
-        ):
-            yield self._steps(timeout, longest, lambda seconds: bells.rest(self._session, seconds))
+        beats = Beats(
+            time.sleep if self._url is None else self._rest,
+            self._is_lost,
+            timeout=timeout,
+            longest=longest,
+            on_outage=on_outage,
+        )
+        if self._url is None:
+            yield beats
+        else:
+            with self._hearing(beats):
+                yield beats
 
-    def _steps(
-        self, timeout: float | None, longest: float, rest: Callable[[float], None]
-    ) -> Iterator[None]:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        pause = FIRST_PAUSE
-        while True:
-            began = time.monotonic()
+    def _rest(self, seconds: float) -> None:
+        with self._explained():
+            bells.rest(self._session, seconds)
+
+    @contextmanager
+    def _hearing(self, beats: Beats) -> Generator[None]:
+        """Hear of runs, also on the connections that take the place of this one."""
+        self._listeners += 1
+        try:
+            if self._listeners == 1:
+                beats.outlast(lambda: self.read(Session.listen, self._bell))
             yield
-            now = time.monotonic()
-            if deadline is not None and now >= deadline:
-                return
-            # Who looks at something large does not look all the time.
-            rest_for = max(pause, min(now - began, LONGEST_PAUSE))
-            rest(rest_for if deadline is None else min(rest_for, deadline - now))
-            pause = min(pause * 2, longest)
+        finally:
+            self._listeners -= 1
+            if not self._listeners and not self._is_lost():
+                with suppress(DatabaseError), self._explained():
+                    self._session.unlisten(self._bell)
+
+    @property
+    def _bell(self) -> str:
+        return channel(self._schema, "runs")
 
     # The store --------------------------------------------------------------------------
 
@@ -242,23 +347,96 @@ class Client:
         self, verb: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Call a reading verb of the store. The connection is left as it was found."""
-        with self._explained(), self._as_found():
-            return verb(self._session, *args, **kwargs)
 
-    def read_at_once(self, look: Callable[[Session], T]) -> T:
+        def look(session: Session) -> T:
+            with self._as_found():
+                return verb(session, *args, **kwargs)
+
+        return self._anew_if_lost(look)
+
+    def read_at_once(
+        self, verb: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Call what reads several things, all of one instant."""
-        with self._explained():
+
+        def look(session: Session) -> T:
             if self._status is not TransactionStatus.IDLE:
-                return look(self._session)
-            with run_reads.snapshot(self._session):
-                return look(self._session)
+                return verb(session, *args, **kwargs)
+            with run_reads.snapshot(session):
+                return verb(session, *args, **kwargs)
+
+        return self._anew_if_lost(look)
 
     def write(
         self, verb: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Call a writing verb of the store: a part of the caller's transaction, where there may be one."""
+        """
+        Call a writing verb of the store: a part of the caller's transaction, where there may be one.
+
+        When the connection is lost in the middle, it may or may not have been done.
+        """
+        if self._url is not None:
+            # One that was lost while nobody used it is replaced before anything is written.
+            self._anew_if_lost(bells.ping)
         with self._explained():
             return verb(self._session, *args, **kwargs)
+
+    def ask(self, *, key: str | None = None, **asked: Any) -> int:
+        """
+        Make a run request: `pipeline`, `job`, `jobinstance`, `action`, `params`. Returns its id,
+        or that of the request which has the key already.
+
+        Where the connection is the client's own, a request whose commit got no answer is
+        looked up by its key. Raises RefusedError for a key that was used for something else.
+        """
+        if self._url is None:
+            with self._explained():
+                return _asked(self._session, asked, key)
+        own = key or f"auto:{uuid.uuid4().hex}"
+        try:
+            return bells.outlast(
+                lambda: self._anew_if_lost(lambda session: _asked(session, asked, own)),
+                lost=self._is_lost,
+                patience=LONGEST_DOUBT,
+            )
+        except DatabaseError as error:
+            if not self._is_lost():
+                raise
+            raise DatabaseError(
+                f"{error}; it is not known whether the request was made: asked again with the "
+                f"idempotency key {own} it is not made twice"
+            ) from error
+
+    # The connection ---------------------------------------------------------------------
+
+    def _opened(self, url: str) -> Session:
+        connection = connect(url, application_name=self._name)
+        session = Session(connection, self._schema, prepare=False)
+        # A pipeline of thousands of jobs that was applied just now has no statistics yet.
+        session.settle_plans()
+        if self._listeners:
+            session.listen(self._bell)
+        return session
+
+    def _is_lost(self) -> bool:
+        """Whether a connection of the client's own is gone, and not by `close`."""
+        return self._url is not None and not self._closed and self._session.connection.closed
+
+    def _anew_if_lost(self, look: Callable[[Session], T]) -> T:
+        """
+        What `look` gives; on a new connection, when the client's own turns out to be lost. It
+        may have been called before, then, and must do no harm twice.
+        """
+        with self._explained():
+            if not self._is_lost():
+                try:
+                    return look(self._session)
+                except psycopg.OperationalError:
+                    if not self._is_lost():
+                        raise
+            assert self._url is not None
+            self._session = self._opened(self._url)
+            return look(self._session)
 
     @property
     def _status(self) -> TransactionStatus:
@@ -289,31 +467,6 @@ class Client:
             raise DatabaseError(f"the database is out of reach: {_first_line(error)}") from error
         except psycopg.Error as error:
             raise DatabaseError(f"the database refused: {_first_line(error)}") from error
-
-    # Requests ---------------------------------------------------------------------------
-
-    def _asked_before(self, asked: Mapping[str, Any], key: str) -> int | None:
-        """The request that has the key, if it asked for the same; the new one, if it is gone."""
-        row = self.write(run_reads.request_of_key, **asked, idempotency_key=key)
-        if row is None:
-            return self.write(requests.submit, **asked, idempotency_key=key)
-        if not row.is_same:
-            raise RefusedError(
-                f"the idempotency key {quoted(key)} was used for something else: "
-                f"request {row.id}, for {row.pipeline}"
-            )
-        return row.id
-
-    def _run_id(self, ref: str) -> int:
-        if _RUN_ID.fullmatch(ref):
-            return int(ref)
-        name = _RUN_NAME.fullmatch(ref)
-        if name is None:
-            raise ConfigurationError(f"a run is named by its id or like etl/7, not {quoted(ref)}")
-        found = self.read(run_reads.run_id_of, name["pipeline"], int(name["jobinstance"]))
-        if found is None:
-            raise NotFoundError(f"there is no run {ref}")
-        return found
 
 
 class Run:
@@ -383,6 +536,11 @@ class Run:
         run_id = self.id
         return [] if run_id is None else self._client.read(run_reads.jobs, run_id)
 
+    def attempts(self, job: str | None = None) -> list[AttemptRow]:
+        """What has been tried, in the order of time, with what is being tried now."""
+        run_id = self.id
+        return [] if run_id is None else self._client.read(run_reads.attempts, run_id, job=job)
+
     def result(self, job: str) -> Any:
         """
         What a job has returned. Raises NotFoundError where the pipeline has no such job, or
@@ -400,39 +558,60 @@ class Run:
         return found[0]
 
     def logs(
-        self, job: str | None = None, *, attempt: int | None = None, follow: bool = False
+        self,
+        job: str | None = None,
+        *,
+        attempt: int | None = None,
+        follow: bool = False,
+        on_outage: OnOutage | None = None,
     ) -> Iterator[LogLine]:
         """
         What its jobs have logged and printed, in the order of time, each line exactly once.
 
-        With `follow` it goes on until the run has ended. Raises NotFoundError for a job that
-        the pipeline does not have.
+        With `follow` it goes on until the run has ended; while the database is out of reach,
+        `on_outage` is told. Raises NotFoundError for a job that the pipeline does not have.
         """
         if job is not None:
             self._job(job)
-        reader = _LogReader(self._client, job, attempt)
-        if not follow:
-            yield from reader.lines_of(self.id)
-            return
-        with self._client.beats() as beats:
+        reader = LogReader(job, attempt)
+
+        def look() -> list[LogLine] | None:
+            run_id = self.id
+            return None if run_id is None else self._client.read(reader.more, run_id)
+
+        if follow:
+            yield from self._followed(look, on_outage)
+        else:
+            yield from chain.from_iterable(iter(look, None))
+
+    def _followed(
+        self, look: Callable[[], list[LogLine] | None], on_outage: OnOutage | None
+    ) -> Iterator[LogLine]:
+        with self._client.beats(on_outage=on_outage) as beats:
+
+            def lines() -> Iterator[LogLine]:
+                return chain.from_iterable(iter(lambda: beats.outlast(look), None))
+
             for _ in beats:
-                over = self.is_over()
-                yield from reader.lines_of(self.id)
+                over = beats.outlast(self.is_over)
+                yield from lines()
                 if over:
                     break
-        with self._client.beats(LAST_LINES) as beats:
-            for _ in beats:
-                yield from reader.lines_of(self.id)
+            with self._client.beats(LAST_LINES) as last:
+                for _ in last:
+                    yield from lines()
 
     def wait(self, timeout: float | None = None) -> Self:
         """
         Wait until nothing more happens to it: until it is Complete, Stuck or Cancelled.
 
         `timeout` is in seconds. Raises RefusedError with the master's reason, GaveUpWaiting
-        when the time is over, and ConfigurationError within an open transaction.
+        when the time is over, and ConfigurationError within an open transaction. An outage of
+        the database is sat out, for five minutes where there is no `timeout`; DatabaseError
+        after that.
         """
         with self._client.beats(timeout) as beats:
-            if any(self.is_over() for _ in beats):
+            if any(beats.outlast(self.is_over) for _ in beats):
                 return self
         state = self.state
         why = "; is a worker alive?" if state is RequestState.Pending else ""
@@ -455,7 +634,7 @@ class Run:
         Raises RefusedError with its reason.
         """
         with self._client.beats(timeout) as beats:
-            return any(self._decide() for _ in beats)
+            return any(beats.outlast(self._decide) for _ in beats)
 
     def cancel(self) -> None:
         """Ask for its end. What runs is told to stop, and is killed if it does not."""
@@ -488,22 +667,10 @@ class Run:
 
     def _ask(self, *, action: str = "start", job: str | None = None) -> None:
         row = self._row()
-        request_id = self._client.write(
-            requests.submit,
-            pipeline=row.pipeline,
-            jobinstance=row.jobinstance,
-            action=action,
-            job=job,
+        request_id = self._client.ask(
+            pipeline=row.pipeline, jobinstance=row.jobinstance, action=action, job=job, params=None
         )
-        assert request_id is not None
         self._undecided.append(request_id)
-
-    def _is_over(self) -> bool:
-        """Whether it rests, all that was asked for being decided."""
-        if not self._decide():
-            return False
-        row = self._row()
-        return row.state.terminal and not row.cancelling
 
     def _decide(self) -> bool:
         """Whether everything is decided. Raises RefusedError with the reason for what was rejected."""
@@ -548,52 +715,21 @@ class Run:
         return row
 
 
-class _LogReader:
-    """Remembers how far each attempt's log was read."""
-
-    def __init__(self, client: Client, job: str | None, attempt: int | None) -> None:
-        self._client = client
-        self._job = job
-        self._attempt = attempt
-        #: By token: the last part that was read, and the latest time in it.
-        self._after: dict[int, int] = {}
-        self._latest: dict[int, datetime] = {}
-
-    def lines_of(self, run_id: int | None) -> Iterator[LogLine]:
-        """What has come since the last time. Attempts are merged within what is read at once."""
-        while run_id is not None:
-            parts = self._client.read(
-                run_reads.log, run_id, job=self._job, attempt=self._attempt, after=self._after
+def _asked(session: Session, asked: Mapping[str, Any], key: str | None) -> int:
+    """Make a request, unless the key says that it was made before. Returns its id."""
+    while (request_id := requests.submit(session, **asked, idempotency_key=key)) is None:
+        assert key is not None
+        row = run_reads.request_of_key(session, **asked, idempotency_key=key)
+        if row is None:
+            # It is gone since.
+            continue
+        if not row.is_same:
+            raise RefusedError(
+                f"the idempotency key {quoted(key)} was used for something else: "
+                f"request {row.id}, for {row.pipeline}"
             )
-            if not parts:
-                return
-            timed = [line for part in parts if self._is_new(part) for line in self._timed(part)]
-            timed.sort(key=lambda line: line[0])
-            yield from (line for _, line in timed)
-
-    def _is_new(self, part: LogPartRow) -> bool:
-        """A part is there twice when its worker did not hear that it was kept."""
-        if part.part <= self._after.get(part.token, -1):
-            return False
-        self._after[part.token] = part.part
-        return True
-
-    def _timed(self, part: LogPartRow) -> Iterator[tuple[datetime, LogLine]]:
-        """Each line with its place in time, which within an attempt never goes back."""
-        for said in read_lines(part.lines, otherwise=part.at):
-            latest = max(said.at, self._latest.get(part.token, said.at))
-            self._latest[part.token] = latest
-            yield (
-                latest,
-                LogLine(
-                    at=said.at,
-                    job=part.job,
-                    round=part.round,
-                    attempt=part.attempt,
-                    level=said.level,
-                    text=said.text,
-                ),
-            )
+        return row.id
+    return request_id
 
 
 def _raise_if_rejected(request: RequestRow) -> None:

@@ -304,7 +304,7 @@ def test_ctrl_c_leaves_the_run_alone(rush, factories, master, meanwhile, monkeyp
         run.wait_for_verdict(timeout=10)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rush.cli.run.watch", interrupted)
+    monkeypatch.setattr("rush.cli.watching.watch", interrupted)
     ended = rush("run", "etl", "--wait")
 
     assert ended.code == 130
@@ -348,8 +348,42 @@ def test_runs_are_listed(rush, factories):
         run["pipeline"] for run in json.loads(rush("runs", "--state", "Stuck", "--json").out)
     ] == ["other"]
     assert "etl/1" not in rush("runs", "--pipeline", "other").out
-    assert "start one by `rush run PIPELINE`" in rush("runs", "--pipeline", "none").err
     assert rush("runs", "--state", "Odd").code == 2
+
+
+def test_where_nothing_has_run_the_list_says_what_to_do(rush, factories):
+    """
+    An empty list names the next command, whatever it is that there is none of.
+    """
+    ended = rush("runs")
+    assert (ended.code, ended.out) == (0, "")
+    assert "nothing has run yet, and there is no pipeline: apply one by" in ended.err
+
+    factories.pipeline("etl")
+    assert rush("runs").err == "nothing has run yet: start a run by `rush run etl`\n"
+    assert rush("runs", "--pipeline", "etl").err == rush("runs").err
+    assert rush("runs", "--state", "Stuck").err == "no run is Stuck: `rush runs` lists them all\n"
+    unknown = rush("runs", "--pipeline", "elt", "--json")
+    assert (unknown.code, unknown.out) == (3, "")
+    assert "did you mean `etl`?" in unknown.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["retry"], ["cancel"], ["logs"], ["logs", "-f"], ["explain"], ["runs", "show"]],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("ref", ["etl/2", "99", "other/1"])
+def test_a_run_that_is_none_is_one_line(rush, factories, command, ref):
+    """
+    Whatever is asked about a run that does not exist, the answer is one line, and exit code 3.
+    """
+    factories.pipeline("etl")
+    factories.run()
+
+    ended = rush(*command, ref)
+
+    assert (ended.code, ended.out, ended.err) == (3, "", f"error: there is no run {ref}\n")
 
 
 def test_a_run_is_shown(rush, factories):
@@ -478,8 +512,16 @@ def test_explain_what_is_not_there(rush, factories):
 
     assert rush("explain", "etl/2").code == 3
     assert rush("explain", "99").code == 3
-    assert rush("explain", "other").code == 2
+    assert rush("explain", "elt").err == (
+        'error: there is no pipeline "elt"; did you mean `etl`?\n'
+    )
+    asked_of_none = rush("explain", "etl")
+    assert (asked_of_none.code, asked_of_none.err) == (
+        3,
+        "error: nothing has been asked of etl yet: start a run by `rush run etl`\n",
+    )
     assert rush("explain", "a/b").code == 2
+    assert rush("explain", "a b").code == 2
     assert 'etl/1 has no job "lod"' in rush("explain", "etl/1", "lod").err
 
 
@@ -705,10 +747,14 @@ def test_drain_and_reload(rush, factories, connection):
     connection.execute(f'LISTEN "rush:worker:{worker.id}"')
 
     assert rush("workers", "drain", "worker1").out == (
-        "worker1 takes no more jobs; end it when it is idle\n"
+        "worker1 takes no more jobs. It is idle: end it (Ctrl-C or SIGTERM); "
+        "started again it takes jobs again.\n"
     )
     assert rush("workers", "drain", "worker1").code == 0
-    assert rush("workers", "reload").out == "worker1 will load the code anew\n"
+    assert rush("workers", "reload").out == (
+        "worker1 will load the project's code anew. What runs now ends with the code it has, what "
+        "begins after that has the new one; `rush workers` shows who has not done it yet.\n"
+    )
 
     assert connection.execute("SELECT state, reload FROM rush.worker").fetchall() == [
         ("Draining", True)
@@ -719,6 +765,17 @@ def test_drain_and_reload(rush, factories, connection):
         ended = rush("workers", command, "worker2")
         assert ended.code == 3
         assert 'no worker "worker2" is alive; did you mean `worker1`?' in ended.err
+
+
+def test_draining_a_worker_that_is_busy(rush, factories):
+    """
+    Who drains a worker that still runs something learns when to end it.
+    """
+    factories.pipeline("etl")
+    worker = factories.worker("worker1")
+    factories.job(factories.run(), "extract", state="Running", worker=worker)
+
+    assert "It still runs 1: end it" in rush("workers", "drain", "worker1").out
 
 
 def test_without_workers(rush):

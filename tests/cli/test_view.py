@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 
 from rush.cli.output import Output
-from rush.cli.view import cells, fitting, listed, look_at, picture, progress, remark
+from rush.cli.view import cells, fitting, look_at, picture, progress
 from rush.cli.watching import Teller
 from rush.client import Client
+from rush.domain.phrases import listed, remark
 from rush.errors import NotFoundError
 from rush.store import run_reads
 from tests.support.factories import Factories

@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from rush.domain.rows import JobRow
 from rush.domain.states import JobState, RequestState, RunState
 from rush.store import overview, run_reads
 from tests.support.factories import Factories
@@ -22,7 +23,7 @@ def session(factories):
     return factories.session
 
 
-def jobs_by_name(session, run) -> dict[str, run_reads.JobRow]:
+def jobs_by_name(session, run) -> dict[str, JobRow]:
     return {job.name: job for job in run_reads.jobs(session, run.id)}
 
 

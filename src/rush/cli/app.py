@@ -47,7 +47,7 @@ COMMANDS = (
     ("retry", CONTROL, "Run again what is Stuck, or from a job on."),
     ("cancel", CONTROL, "End a run before it is through."),
     ("pause", CONTROL, "Hand out no more jobs of a pipeline, or none at all."),
-    ("resume", CONTROL, "End what rush pause began."),
+    ("resume", CONTROL, "End what `rush pause` began."),
     ("validate", CHECK, "Check files with definitions of pipelines."),
     ("doctor", CHECK, "Look for what is wrong here, and say what to do."),
     ("db", CHECK, "The database: its schema, its address, the embedded server."),
@@ -66,6 +66,8 @@ def build(called: str = "") -> App:
         help_format="plaintext",
         help_formatter=HelpPages(),
     )
+    app["--help"].help = "Show such a page, of any command too."
+    app["--version"].help = "Print the version."
     app["--help"].group = app["--version"].group = Group("Help", sort_key=9)
     for name, group, sentence in COMMANDS:
         # cyclopts would put the sentence in the place of a command's own, longer help.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rush.errors import ConfigurationError, DefinitionError, NotFoundError, Problem
 
@@ -40,6 +40,25 @@ def read_pipeline(path: Path) -> NamedDefinition:
         raise ConfigurationError(f"{path}: this is not UTF-8: {error.reason}") from None
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def holds(path: Path, definition: dict[str, Any]) -> bool:
+    """
+    Whether a file has, word for word, a definition that was checked before. Costs a tenth of
+    what checking the file does.
+    """
+    from rush.domain import strictjson, strictyaml
+
+    scan = strictjson.scan if _syntax_of(path) == "json" else strictyaml.scan
+    try:
+        text = path.read_bytes().decode()
+        source = scan(text, len(text))
+    except (DefinitionError, OSError, UnicodeDecodeError):
+        return False
+    value = source.value
+    if not isinstance(value, dict) or source.faults:
+        return False
+    return {key: value[key] for key in value if key != "name"} == definition
 
 
 def lines_of(error: DefinitionError) -> list[str]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Parameter
 
 from rush.cli.context import Context
 from rush.cli.output import Output
-from rush.client import Client, Run
-from rush.domain.names import Guesses, quoted
-from rush.errors import NotFoundError
-from rush.store import overview
+from rush.domain.durations import format_duration
+
+if TYPE_CHECKING:
+    from rush.client import Client, Run
+    from rush.store.bells import Outage
 
 #: How long a command that needs no more waits for the master's answer, in seconds.
 PATIENCE = 2.0
 
 INTERRUPTED = 130
+
+NO_WORKER = "no worker is alive: start one by `rush worker`"
+NO_PIPELINE = "there is no pipeline: apply one by `rush pipelines apply FILE` (`rush init` makes a project with one)"
 
 RunReference: TypeAlias = Annotated[
     str, Parameter(name="RUN", help="A run's id, or its name: etl/7.")
@@ -25,13 +29,9 @@ RunReference: TypeAlias = Annotated[
 
 def client_of(context: Context, *, create: bool = False) -> Client:
     """A client on the command's database; with `create` an embedded server is made if need be."""
+    from rush.client import Client
+
     return Client(context.database(create=create), context.settings.schema, name="rush cli")
-
-
-def no_pipeline(client: Client, name: str, more: str = "") -> NotFoundError:
-    """The error that there is no pipeline of a name, with what was probably meant."""
-    meant = Guesses(row.name for row in client.pipelines()).ending(name)
-    return NotFoundError(f"there is no pipeline {quoted(name)}{meant}{more}")
 
 
 def hear_verdict(client: Client, run: Run, out: Output) -> bool:
@@ -39,7 +39,7 @@ def hear_verdict(client: Client, run: Run, out: Output) -> bool:
     Wait a little for the master's answer, if there is a master. Returns whether there was
     one; says what is missing, else. Raises RefusedError with the reason when it is no.
     """
-    standing = client.read(overview.standing)
+    standing = client.standing()
     if run.wait_for_verdict(PATIENCE if standing.master else 0):
         return True
     if standing.master:
@@ -47,3 +47,28 @@ def hear_verdict(client: Client, run: Run, out: Output) -> bool:
     else:
         out.note("it waits for a master: start a worker by `rush worker`")
     return False
+
+
+def somebody_works(client: Client) -> bool:
+    return any(worker.takes_jobs for worker in client.workers())
+
+
+def of_outage(outage: Outage) -> str:
+    """An outage in a line: since when, for how long, and what the last try came to."""
+    lasted = format_duration(outage.seconds)
+    return f"the database is out of reach since {outage.since:%H:%M:%S} UTC ({lasted}): {outage.reason}"
+
+
+class OutageTeller:
+    """Tells the beginning and the end of an outage, a line each."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self._told = False
+
+    def __call__(self, outage: Outage | None) -> None:
+        if outage is None:
+            self._out.note("the database is back")
+        elif not self._told:
+            self._out.note(of_outage(outage))
+        self._told = outage is not None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 from rich.text import Text
@@ -11,16 +12,18 @@ from rich.text import Text
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions, JsonFlag
 from rush.cli.engine import client_of
 from rush.cli.output import Output
-from rush.cli.reasons import Reason, Situation, why, why_request
-from rush.client import Client
-from rush.domain.names import quoted
+from rush.domain.names import fault_of_name, quoted
+from rush.domain.reasons import Reason, why, why_request
+from rush.domain.rows import RequestRow
 from rush.errors import ConfigurationError, NotFoundError
 from rush.logs import escape_controls
-from rush.store import overview, run_reads
-from rush.store.run_reads import RequestRow
-from rush.store.session import Session
 
-app = App(name="explain")
+if TYPE_CHECKING:
+    from rush.client import Client
+
+app = App(name="explain", usage="rush explain [OPTIONS] RUN [JOB]")
+
+_NUMBER = re.compile(r"\d{1,10}", re.ASCII)
 
 
 @app.default
@@ -42,7 +45,7 @@ def explain(
     Parameters
     ----------
     run
-        A run's id, or its name: etl/7. A pipeline's name: what was asked for last.
+        A run's id, or its name: etl/7. A pipeline's name stands for what was asked of it last.
     job
         Only this job, whatever it does.
     """
@@ -66,19 +69,18 @@ def answers(client: Client, ref: str, job: str | None) -> tuple[str, str, list[R
 
     Raises NotFoundError where there is no such run, request or job.
     """
-    request = None
+    from rush.store import run_reads
+
     try:
         found = client.run(ref)
     except (NotFoundError, ConfigurationError):
         request = requested(client, ref)
-        if request is None:
-            raise
         if request.run_id is None:
             return _of_request(client, request)
         found = client.run(request.run_id)
     run_id = found.id
     assert run_id is not None
-    situation = client.read_at_once(lambda session: situation_of(session, run_id))
+    situation = client.read_at_once(run_reads.situation, run_id)
     if situation is None:
         raise NotFoundError(f"there is no run {ref}")
     reasons = why(situation, job)
@@ -87,29 +89,30 @@ def answers(client: Client, ref: str, job: str | None) -> tuple[str, str, list[R
     return situation.run.name, situation.run.state, reasons
 
 
-def requested(client: Client, ref: str) -> RequestRow | None:
-    """What was asked for last about `etl/7`, or about a pipeline."""
+def requested(client: Client, ref: str) -> RequestRow:
+    """
+    What was asked for last about `etl/7`, or about a pipeline.
+
+    Raises NotFoundError where nothing was, ConfigurationError for what can be no name.
+    """
     pipeline, _, number = ref.partition("/")
-    if number and not (number.isascii() and number.isdigit()):
-        return None
-    return client.read(run_reads.last_request, pipeline, int(number) if number else None)
-
-
-def situation_of(session: Session, run_id: int) -> Situation | None:
-    row = run_reads.run(session, run_id)
-    if row is None:
-        return None
-    return Situation(
-        run=row,
-        jobs=tuple(run_reads.jobs(session, run_id)),
-        standing=overview.standing(session),
-        workers=tuple(overview.workers(session)),
-        pending=tuple(run_reads.pending_requests_for(session, row.pipeline, row.jobinstance)),
+    if fault_of_name(pipeline) or (number and not _NUMBER.fullmatch(number)):
+        raise ConfigurationError(
+            f"name a run by its id or like etl/7, or a pipeline like etl, not {quoted(ref)}"
+        )
+    request = client.last_request(pipeline, int(number) if number else None)
+    if request is not None:
+        return request
+    if number or pipeline.isdecimal():
+        raise NotFoundError(f"there is no run {ref}")
+    raise NotFoundError(
+        f"nothing has been asked of {client.pipeline(pipeline).name} yet: "
+        f"start a run by `rush run {pipeline}`"
     )
 
 
 def _of_request(client: Client, request: RequestRow) -> tuple[str, str, list[Reason]]:
-    standing = client.read(overview.standing)
+    standing = client.standing()
     name = request.pipeline + (f"/{request.jobinstance}" if request.jobinstance else "")
     return name, request.status, [why_request(request, standing)]
 

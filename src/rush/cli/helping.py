@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cyclopts.help import HelpEntry, HelpPanel, InlineText
-from rich.console import Console, ConsoleOptions
-from rich.table import Table
-from rich.text import Text
+if TYPE_CHECKING:
+    from cyclopts.help import HelpEntry, HelpPanel
+    from rich.console import Console, ConsoleOptions
+    from rich.text import Text
 
 #: The labels' column: wide enough for most, so that the sentences stand in one line below each other.
 LABEL_WIDTH = 24
@@ -17,6 +17,10 @@ class HelpPages:
     """A formatter for cyclopts, which calls it for each panel of a page."""
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
+        # Imported here: every command has this formatter, and few are asked for help.
+        from rich.table import Table
+        from rich.text import Text
+
         if not panel.entries:
             return
         console.print(Text(str(panel.title), style="bold"))
@@ -46,6 +50,8 @@ def _label(entry: HelpEntry) -> str:
 
 
 def _description(entry: HelpEntry) -> Text:
+    from rich.text import Text
+
     text = Text(_sentence(entry.description))
     if entry.choices:
         text.append(f" One of {', '.join(entry.choices)}.")
@@ -55,6 +61,8 @@ def _description(entry: HelpEntry) -> Text:
 
 
 def _sentence(description: object) -> str:
+    from cyclopts.help import InlineText
+
     if isinstance(description, InlineText):
         return str(description.primary_renderable)
     return str(description or "")

@@ -12,7 +12,7 @@ from rush.cli.context import COMMON_OPTIONS, CommonOptions
 from rush.cli.output import Output
 from rush.errors import ConfigurationError
 
-app = App(name="init")
+app = App(name="init", usage="rush init [OPTIONS] [FOLDER]")
 
 #: Where each file of a project stands, and its template. A template is not called
 #: `.gitignore`, since git and the build would obey it.

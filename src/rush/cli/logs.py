@@ -10,12 +10,12 @@ from cyclopts import App, Parameter
 from rich.text import Text
 
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
-from rush.cli.engine import INTERRUPTED, RunReference, client_of
+from rush.cli.engine import INTERRUPTED, OutageTeller, RunReference, client_of
 from rush.cli.output import ORANGE, RED
 from rush.domain.log_lines import INDENT, LogLine
 from rush.logs import escape_controls
 
-app = App(name="logs")
+app = App(name="logs", usage="rush logs [OPTIONS] RUN [JOB]")
 
 COLOURS = {"DEBUG": "dim", "WARNING": ORANGE, "ERROR": RED, "CRITICAL": RED}
 
@@ -27,7 +27,7 @@ def logs(
     /,
     *,
     follow: Annotated[bool, Parameter(name=("--follow", "-f"), negative=())] = False,
-    attempt: int | None = None,
+    attempt: Annotated[int | None, Parameter(metavar="N")] = None,
     json: Annotated[
         bool, Parameter(name="--json", negative=(), help="Print JSON, one object a line.")
     ] = False,
@@ -48,7 +48,7 @@ def logs(
     job
         Only this job's.
     follow
-        Go on until the run has ended.
+        Go on, as lines come, until the run has ended.
     attempt
         Only this attempt's.
     """
@@ -57,10 +57,13 @@ def logs(
     nothing = True
     with client_of(context) as client:
         try:
-            for line in client.run(run).logs(job, attempt=attempt, follow=follow):
+            lines = client.run(run).logs(
+                job, attempt=attempt, follow=follow, on_outage=OutageTeller(out)
+            )
+            for line in lines:
                 nothing = False
                 if json:
-                    out.raw(json_.dumps(asdict(line) | {"at": line.at.isoformat()}) + "\n")
+                    out.raw(json_.dumps(asdict(line) | {"at": line.at.isoformat()}) + "")
                 else:
                     out.say(shown(line))
         except KeyboardInterrupt:

@@ -15,14 +15,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from rush.logs import escape_controls, wants_colour
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 ColorChoice: TypeAlias = Literal["auto", "always", "never"]
 #: None is shown as a dash, a whole number with commas, and anything else as its text.
@@ -106,6 +107,9 @@ class Output:
 
     def laid_out(self, columns: Sequence[Column | str], rows: Iterable[Sequence[Cell]]) -> Table:
         """A table that is not printed yet."""
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+
         table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, border_style="dim")
         for column in (Column(each) if isinstance(each, str) else each for each in columns):
             table.add_column(

@@ -10,7 +10,7 @@ from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
 from rush.cli.engine import client_of
 from rush.errors import ConfigurationError
 
-app = App(name="pause")
+app = App(name="pause", usage="rush pause [OPTIONS] [PIPELINE]")
 
 
 @app.default
@@ -23,7 +23,7 @@ def pause(
 ) -> None:
     """Hand out no more jobs of a pipeline, or none at all.
 
-    What runs goes on; what is asked for is taken, and waits. `rush resume` ends it.
+    What runs goes on; new runs are accepted, and wait. `rush resume` ends it.
 
     For example:
       rush pause etl

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 from rich.text import Text
 
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions, JsonFlag
 from rush.cli.definitions import DefinitionFileError, line_of, read_pipeline
-from rush.cli.engine import client_of, no_pipeline
+from rush.cli.engine import NO_PIPELINE, client_of
 from rush.cli.output import GREY, LOOKS, Cell, Column, Output, ago
-from rush.cli.view import listed
-from rush.client import Client
-from rush.domain.definition import Definition, NamedDefinition, parse_definition
 from rush.domain.durations import format_duration
-from rush.domain.graph import compile_graph
+from rush.domain.phrases import listed
+from rush.domain.rows import PipelineRow, VersionRow
 from rush.errors import ConfigurationError, DefinitionError
 from rush.logs import escape_controls
-from rush.store import overview, pipelines
-from rush.store.overview import PipelineRow, VersionRow
 
-app = App(name="pipelines")
+if TYPE_CHECKING:
+    from rush.client import Client
+    from rush.domain.definition import Definition, NamedDefinition
+
+app = App(name="pipelines", usage="rush pipelines [COMMAND] [OPTIONS]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ def list_pipelines(
 ) -> None:
     """List the pipelines, show one, apply definitions.
 
-    Their last runs stand with the newest first.
+    Each with how its last runs ended, the newest first.
 
     For example:
       rush pipelines
@@ -67,7 +67,7 @@ def list_pipelines(
             Column("", wraps=True),
         ),
         [_cells(row, context.out) for row in rows],
-        empty="there is no pipeline: apply one by `rush pipelines apply FILE`",
+        empty=NO_PIPELINE,
     )
 
 
@@ -81,7 +81,7 @@ def show(
 ) -> None:
     """Show a pipeline's jobs and their order.
 
-    With --json it is the definition as it stands, fit to be applied again.
+    With --json it is the definition in force, fit to be applied again.
 
     For example:
       rush pipelines show etl
@@ -92,9 +92,11 @@ def show(
     name
         The pipeline's name.
     """
+    from rush.domain.definition import parse_definition
+
     context = Context(options)
     with client_of(context) as client:
-        row, (newest, *_) = _existing(client, name)
+        row, (newest, *_) = client.pipeline(name), client.versions(name)
     if json:
         context.out.json({"name": name} | newest.definition)
         return
@@ -175,7 +177,7 @@ def versions(
     """
     context = Context(options)
     with client_of(context) as client:
-        _, found = _existing(client, name)
+        found = client.versions(name)
     if json:
         context.out.json([asdict(each) for each in found])
         return
@@ -226,14 +228,6 @@ def _read_all(files: list[Path], out: Output) -> list[tuple[Path, NamedDefinitio
     return read if len(read) == len(files) else None
 
 
-def _existing(client: Client, name: str) -> tuple[Any, list[VersionRow]]:
-    """A pipeline and its versions, the newest first. Raises NotFoundError when there is none."""
-    row = client.read(pipelines.pipeline, name)
-    if row is None:
-        raise no_pipeline(client, name)
-    return row, client.read(overview.versions, name)
-
-
 def _cells(row: PipelineRow, out: Output) -> list[Cell]:
     last = row.last_runs[0] if row.last_runs else None
     shapes = [(out.shape(LOOKS[run.state]), LOOKS[run.state].colour) for run in row.last_runs]
@@ -260,6 +254,8 @@ def _count_of_jobs(version: VersionRow) -> int | None:
 
 
 def _jobs_in_order(definition: Definition) -> list[list[Cell]]:
+    from rush.domain.graph import compile_graph
+
     graph = compile_graph(definition)
     names = [job.name for job in definition.jobs]
     rows: list[list[Cell]] = []

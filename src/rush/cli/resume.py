@@ -10,7 +10,7 @@ from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
 from rush.cli.engine import client_of
 from rush.cli.pause import one_or_all
 
-app = App(name="resume")
+app = App(name="resume", usage="rush resume [OPTIONS] [PIPELINE]")
 
 
 @app.default
@@ -21,7 +21,7 @@ def resume(
     all: Annotated[bool, Parameter(negative=())] = False,
     options: DatabaseOptions = DATABASE_OPTIONS,
 ) -> None:
-    """End what rush pause began.
+    """End what `rush pause` began.
 
     A pipeline that was paused by its name is resumed by its name, whatever --all does.
 

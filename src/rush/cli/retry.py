@@ -8,10 +8,10 @@ from cyclopts import App, Parameter
 
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
 from rush.cli.engine import RunReference, client_of, hear_verdict
-from rush.cli.view import listed
+from rush.domain.phrases import listed
 from rush.errors import ConfigurationError
 
-app = App(name="retry")
+app = App(name="retry", usage="rush retry [OPTIONS] RUN [JOB]")
 
 
 @app.default
@@ -25,8 +25,8 @@ def retry(
 ) -> None:
     """Run again what is Stuck, or from a job on.
 
-    That job and all that depend on it run, with the code and the parameters of now and
-    with all of their retries. Without a job it is each that is Stuck.
+    That job and all that depend on it run again, with the code and the job parameters of
+    now, and with all of their retries. Without JOB, every job that is Stuck does so.
 
     For example:
       rush retry etl/7

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions, JsonFlag
-from rush.cli.definitions import DefinitionFileError, read_pipeline
-from rush.cli.engine import INTERRUPTED, client_of, hear_verdict, no_pipeline
+from rush.cli.definitions import DefinitionFileError, holds, read_pipeline
+from rush.cli.engine import INTERRUPTED, NO_WORKER, client_of, hear_verdict, somebody_works
 from rush.cli.output import LOOKS, Output
 from rush.cli.pipelines import apply_file, as_json
-from rush.cli.view import RunView, look_at
-from rush.cli.watching import NO_WORKER, somebody_works, watch
-from rush.client import Client, Run
+from rush.cli.view import look_at
 from rush.domain.durations import format_duration, parse_duration
 from rush.domain.names import check_name, quoted
 from rush.domain.params import parse_assignment
+from rush.domain.rows import RunView
 from rush.domain.states import JobState, RunState
-from rush.errors import ConfigurationError
-from rush.store import pipelines
+from rush.errors import ConfigurationError, DatabaseError, NotFoundError
+
+if TYPE_CHECKING:
+    from rush.client import Client, Run
 
 app = App(name="run")
 
@@ -38,19 +39,19 @@ def run(
     param: Annotated[
         tuple[str, ...], Parameter(name=("--param", "-p"), metavar="KEY=VALUE", negative=())
     ] = (),
-    job: str | None = None,
-    instance: int | None = None,
-    key: str | None = None,
+    job: Annotated[str | None, Parameter(metavar="JOB")] = None,
+    instance: Annotated[int | None, Parameter(metavar="N")] = None,
+    key: Annotated[str | None, Parameter(metavar="KEY")] = None,
     wait: Annotated[bool, Parameter(name=("--wait", "-w"), negative=())] = False,
-    timeout: str | None = None,
+    timeout: Annotated[str | None, Parameter(metavar="TIME")] = None,
     json: JsonFlag = False,
     options: DatabaseOptions = DATABASE_OPTIONS,
 ) -> int:
     """Start a run of a pipeline.
 
-    A pipeline that is not in the database yet, and has a file in the folder pipelines, is
-    applied first. With --wait the run is shown until it has ended, and the exit code is 1
-    when it has not ended well, 5 when the time is over before it has.
+    A pipeline that is not in the database yet, but has a file in the folder `pipelines`, is
+    applied first. With --wait the run is shown until it has ended; the exit code is 1 when
+    it has not ended well, and 5 when the time is over first.
 
     For example:
       rush run etl
@@ -62,7 +63,7 @@ def run(
     pipeline
         The pipeline's name.
     param
-        A parameter of all jobs, read as JSON where it is JSON; may be given several times.
+        A parameter for all of its jobs, read as JSON where it is JSON; may be given several times.
     job
         Start from this job: those before it are skipped.
     instance
@@ -72,7 +73,7 @@ def run(
     wait
         Show the run until it has ended.
     timeout
-        Wait at most so long: 90s, 10m, 1h30m.
+        Wait at most so long: 90s, 10m, 1h30m (default: until it has ended).
     """
     context = Context(options)
     out = context.out
@@ -112,16 +113,18 @@ def make_sure_of(name: str, client: Client, project: Path, out: Output) -> None:
     Raises NotFoundError when there is neither.
     """
     path = file_of(name, project)
-    row = client.read(pipelines.pipeline, name)
-    if row is not None:
+    try:
+        row = client.pipeline(name)
+    except NotFoundError as error:
+        if path is None:
+            raise NotFoundError(f"{error} (apply one by `rush pipelines apply FILE`)") from None
+    else:
         if path is not None and differs(path, row.definition):
             out.note(
                 f"{path.relative_to(project)} is not what the database has; version {row.version} "
                 f"of the database runs. To apply the file: rush pipelines apply {path.relative_to(project)}"
             )
         return
-    if path is None:
-        raise no_pipeline(client, name, more=" (apply one by `rush pipelines apply FILE`)")
     applied = apply_file(client, path, name=name)
     out.note(f"applied {path.relative_to(project)}: {applied.pipeline} version {applied.version}")
 
@@ -132,6 +135,8 @@ def file_of(name: str, project: Path) -> Path | None:
 
 
 def differs(path: Path, definition: dict[str, Any]) -> bool:
+    if holds(path, definition):
+        return False
     try:
         return as_json(read_pipeline(path)) != definition
     except DefinitionFileError:
@@ -171,6 +176,8 @@ def tell_request(client: Client, run: Run, out: Output, *, json: bool) -> int:
 
 def follow(client: Client, run: Run, out: Output, *, timeout: float | None, json: bool) -> int:
     """Show a run until it rests. Raises RefusedError and GaveUpWaiting as waiting does."""
+    from rush.cli.watching import watch
+
     watch(client, run, out, timeout=timeout, silent=json)
     assert run.id is not None
     view = look_at(client, run.id)
@@ -201,7 +208,11 @@ def tell_end(view: RunView, out: Output, *, json: bool) -> int:
 
 def tell_how_to_go_on(run: Run, out: Output) -> None:
     """After Ctrl-C."""
-    row = run.read()
+    try:
+        row = run.read()
+    except DatabaseError:
+        out.note("the database is out of reach; what was asked for stays, and goes on by itself")
+        return
     if row is None:
         out.note(f"request {run.request_id} stays: a run will begin when a master takes it")
     elif not row.state.terminal:

@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions, JsonFlag
-from rush.cli.engine import RunReference, client_of
+from rush.cli.engine import NO_PIPELINE, RunReference, client_of
 from rush.cli.output import Cell, Column, Output, ago
 from rush.cli.view import look_at, picture
 from rush.domain.durations import format_duration
+from rush.domain.rows import AttemptRow, RunRow
 from rush.domain.states import JobState, RunState
-from rush.store import run_reads
-from rush.store.run_reads import AttemptRow, RunRow
 
-app = App(name="runs")
+if TYPE_CHECKING:
+    from rush.client import Client
+
+app = App(name="runs", usage="rush runs [COMMAND] [OPTIONS]")
 
 
 @app.default
 def list_runs(
     *,
-    pipeline: str | None = None,
-    state: RunState | None = None,
-    limit: Annotated[int, Parameter(name=("--limit", "-n"))] = 20,
+    pipeline: Annotated[str | None, Parameter(metavar="NAME")] = None,
+    state: Annotated[RunState | None, Parameter(metavar="STATE", show_choices=False)] = None,
+    limit: Annotated[int, Parameter(name=("--limit", "-n"), metavar="N")] = 20,
     json: JsonFlag = False,
     options: DatabaseOptions = DATABASE_OPTIONS,
 ) -> None:
     """List runs, or show one.
 
-    The newest stand first.
+    The newest come first.
 
     For example:
       rush runs
@@ -42,13 +44,14 @@ def list_runs(
     pipeline
         Only those of this pipeline.
     state
-        Only those in this state.
+        Only those in this state: Running, Complete, Stuck or Cancelled.
     limit
-        So many at most.
+        List so many at most.
     """
     context = Context(options)
     with client_of(context) as client:
         rows = client.runs(pipeline=pipeline, state=state, limit=limit)
+        hint = "" if rows else what_next(client, pipeline, state)
     if json:
         context.out.json([asdict(row) for row in rows])
         return
@@ -64,8 +67,24 @@ def list_runs(
             )
             for row in rows
         ],
-        empty="there is no such run: start one by `rush run PIPELINE`",
+        empty=hint,
     )
+
+
+def what_next(client: Client, pipeline: str | None, state: RunState | None) -> str:
+    """
+    What to do where there is no run to list.
+
+    Raises NotFoundError for runs of a pipeline that is not there.
+    """
+    if pipeline is not None:
+        client.pipeline(pipeline)
+    if state is not None:
+        return f"no run is {state}: `rush runs` lists them all"
+    names = [row.name for row in client.pipelines()] if pipeline is None else [pipeline]
+    if not names:
+        return f"nothing has run yet, and {NO_PIPELINE}"
+    return f"nothing has run yet: start a run by `rush run {names[0]}`"
 
 
 @app.command
@@ -88,7 +107,7 @@ def show(
         found = client.run(run)
         assert found.id is not None
         view = look_at(client, found.id)
-        attempts = client.read(run_reads.attempts, found.id)
+        attempts = found.attempts()
     if json:
         out.json(asdict(view) | {"attempts": [asdict(attempt) for attempt in attempts]})
         return

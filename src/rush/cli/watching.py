@@ -8,30 +8,33 @@ thing that becomes of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from rush.cli.engine import NO_WORKER, OutageTeller, of_outage, somebody_works
 from rush.cli.output import GREY, LOOKS, Output
 from rush.cli.view import look_at, picture
-from rush.client import Client, Run
 from rush.domain.durations import format_duration
+from rush.domain.rows import AttemptRow, JobRow
 from rush.domain.states import JobState
 from rush.errors import GaveUpWaiting
 from rush.logs import escape_controls
-from rush.store import run_reads
-from rush.store.run_reads import AttemptRow, JobRow
+
+if TYPE_CHECKING:
+    from rush.client import Client, Run
+    from rush.store.bells import Outage
 
 #: How often to look again, at the least, in seconds.
 OFTEN = 0.25
 
-NO_WORKER = "no worker is alive: start one by `rush worker`"
-
 
 def watch(client: Client, run: Run, out: Output, *, timeout: float | None, silent: bool) -> None:
     """
-    Show a run until it rests; with `silent` only wait for that.
+    Show a run until it rests; with `silent` only wait for that. An outage of the database is
+    said, and sat out.
 
     Raises RefusedError with the master's reason, GaveUpWaiting when `timeout` seconds are over.
     """
@@ -45,13 +48,25 @@ def watch(client: Client, run: Run, out: Output, *, timeout: float | None, silen
 
 
 def _draw(client: Client, run: Run, out: Output, timeout: float | None) -> bool:
+    drawn = Group()
+
+    def look() -> tuple[bool, Group]:
+        return run.is_over(), _drawn(client, run, out)
+
+    def say_outage(outage: Outage | None) -> None:
+        if outage is not None:
+            line = Text(
+                of_outage(outage), LOOKS["Failed"].colour, no_wrap=True, overflow="ellipsis"
+            )
+            live.update(Group(drawn, line), refresh=True)
+
     with (
         Live(console=out.console, auto_refresh=False) as live,
-        client.beats(timeout, longest=OFTEN) as beats,
+        client.beats(timeout, longest=OFTEN, on_outage=say_outage) as beats,
     ):
         for _ in beats:
-            over = run.is_over()
-            live.update(_drawn(client, run, out), refresh=True)
+            over, drawn = beats.outlast(look)
+            live.update(drawn, refresh=True)
             if over:
                 return True
     return False
@@ -70,23 +85,23 @@ def _drawn(client: Client, run: Run, out: Output) -> Group:
 def _tell(client: Client, run: Run, out: Output, timeout: float | None, *, silent: bool) -> bool:
     teller = Teller(out)
     warned = False
-    with client.beats(timeout, longest=OFTEN) as beats:
+
+    def look() -> tuple[bool, list[AttemptRow], list[JobRow], bool]:
+        over = run.is_over()
+        attempts, jobs = ([], []) if silent else (run.attempts(), run.jobs())
+        return over, attempts, jobs, over or warned or somebody_works(client)
+
+    with client.beats(timeout, longest=OFTEN, on_outage=OutageTeller(out)) as beats:
         for _ in beats:
-            over = run.is_over()
-            if run.id is not None and not silent:
-                attempts = client.read(run_reads.attempts, run.id)
-                for line in teller.news(attempts, run.jobs()):
-                    out.say(line)
+            over, attempts, jobs, attended = beats.outlast(look)
+            for line in teller.news(attempts, jobs):
+                out.say(line)
             if over:
                 return True
-            if not warned and not somebody_works(client):
+            if not attended:
                 out.note(NO_WORKER)
                 warned = True
     return False
-
-
-def somebody_works(client: Client) -> bool:
-    return any(worker.takes_jobs for worker in client.workers())
 
 
 class Teller:

@@ -11,16 +11,12 @@ from rich.text import Text
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions, JsonFlag
 from rush.cli.engine import client_of
 from rush.cli.output import LOOKS, Cell, Column, ago
-from rush.cli.view import listed
 from rush.domain.durations import format_duration
-from rush.domain.names import Guesses, quoted
+from rush.domain.phrases import listed
+from rush.domain.rows import WorkerRow
 from rush.domain.states import WorkerState
-from rush.errors import NotFoundError
-from rush.store import workers
-from rush.store.overview import WorkerRow
-from rush.store.session import Session, channel
 
-app = App(name="workers")
+app = App(name="workers", usage="rush workers [COMMAND] [OPTIONS]")
 
 
 @app.default
@@ -31,7 +27,7 @@ def list_workers(
 ) -> None:
     """List the workers, drain one, reload their code.
 
-    The master among them is marked. A worker is alive while its lease lasts.
+    The master is marked. A worker counts as alive while its lease lasts.
 
     For example:
       rush workers
@@ -68,6 +64,8 @@ def drain(
 ) -> None:
     """Let a worker take no more jobs. What it runs goes on.
 
+    Made for taking a machine out of service: drain, wait until it is idle, end it.
+
     For example:
       rush workers drain worker1
 
@@ -78,22 +76,26 @@ def drain(
     """
     context = Context(options)
     with client_of(context) as client:
-        worker_id = client.write(workers.drain, name)
-        if worker_id is None:
-            _refuse_unless_draining(name, client.workers())
-        else:
-            client.write(Session.notify, channel(context.settings.schema, "worker", worker_id))
-    context.out.say(f"{name} takes no more jobs; end it when it is idle")
+        client.drain(name)
+        running = sum(row.running for row in client.workers() if row.name == name)
+    still = (
+        f"It still runs {running}: end it (Ctrl-C or SIGTERM) when `rush workers` shows that it is idle"
+        if running
+        else "It is idle: end it (Ctrl-C or SIGTERM)"
+    )
+    context.out.say(f"{name} takes no more jobs. {still}; started again it takes jobs again.")
 
 
-@app.command
+@app.command(usage="rush workers reload [OPTIONS] [NAME]")
 def reload(
     name: Annotated[str | None, Parameter(name="NAME")] = None,
     /,
     *,
     options: DatabaseOptions = DATABASE_OPTIONS,
 ) -> None:
-    """Let workers load the project's code anew. What runs goes on with the code that it has.
+    """Let workers load the project's code anew.
+
+    What runs goes on with the code that it has; what begins after that has the new one.
 
     For example:
       rush workers reload
@@ -106,26 +108,15 @@ def reload(
     """
     context = Context(options)
     with client_of(context) as client:
-        asked = client.write(workers.request_reload, name)
-        bells = [channel(context.settings.schema, "worker", row.id) for row in asked]
-        if bells:
-            client.write(Session.notify, *bells)
-        elif name is not None:
-            raise _not_alive(name, client.workers())
+        asked = client.reload(name)
     if asked:
-        context.out.say(f"{listed([row.name for row in asked])} will load the code anew")
+        context.out.say(
+            f"{listed(asked)} will load the project's code anew. What runs now ends with the code "
+            "it has, what begins after that has the new one; `rush workers` shows who has not "
+            "done it yet."
+        )
     else:
-        context.out.note("no worker is alive: whoever starts loads the code as it is")
-
-
-def _refuse_unless_draining(name: str, rows: list[WorkerRow]) -> None:
-    if not any(row.name == name and row.state is WorkerState.Draining for row in rows):
-        raise _not_alive(name, rows)
-
-
-def _not_alive(name: str, rows: list[WorkerRow]) -> NotFoundError:
-    alive = [row.name for row in rows if row.state is not WorkerState.Dead]
-    return NotFoundError(f"no worker {quoted(name)} is alive{Guesses(alive).ending(name)}")
+        context.out.note("no worker is alive: one that starts loads the code as it is then")
 
 
 def _cells(row: WorkerRow) -> list[Cell]:

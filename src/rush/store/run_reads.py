@@ -6,129 +6,17 @@ import heapq
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
+from rush.domain.reasons import Situation
+from rush.domain.rows import AttemptRow, JobRow, LogPartRow, RequestRow, RunRow, RunView
 from rush.domain.states import JobState, RequestState, RunState
+from rush.store import overview
 from rush.store.session import Session, array
 
 #: What lets a successor go on.
 SATISFIED = (JobState.Complete, JobState.Skipped)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRow:
-    """One run. `now` is the database's clock when it was read."""
-
-    id: int
-    pipeline: str
-    jobinstance: int
-    version: int | None
-    state: RunState
-    #: A cancel was accepted; what runs is being ended.
-    cancelling: bool
-    round: int
-    params: dict[str, Any] | None
-    created_at: datetime
-    started_at: datetime
-    finished_at: datetime | None
-    seconds: float
-    now: datetime
-
-    @property
-    def name(self) -> str:
-        """`etl/7`."""
-        return f"{self.pipeline}/{self.jobinstance}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobRow:
-    """One job of a run, as it stands. Its turn is still to come where it has no state."""
-
-    position: int
-    name: str
-    class_name: str
-    queue: str
-    retry_limit: int
-    state: JobState | None
-    #: The attempts begun so far.
-    attempt: int
-    #: Of the retries, how many are used up in this round.
-    retries: int
-    #: It is held by a pause of its pipeline.
-    paused: bool
-    #: Who holds it, or ran it last.
-    worker: str | None
-    #: Since when it may be handed out, or from when on.
-    ready_at: datetime | None
-    started_at: datetime | None
-    finished_at: datetime | None
-    #: How long its present or last attempt took.
-    seconds: float | None
-    #: What kind of failure the last one was, and what it said.
-    reason: str | None
-    error: str | None
-    #: How far it has come, in its own unit.
-    done: float | None
-    total: float | None
-    predecessors: tuple[str, ...]
-    #: The predecessors that are not over, while its turn is still to come.
-    waits_for: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptRow:
-    """One attempt of a job, or what became of a job without one (attempt 0)."""
-
-    job: str
-    round: int
-    attempt: int
-    state: JobState
-    worker: str | None
-    token: int | None
-    code: str | None
-    ready_at: datetime | None
-    started_at: datetime | None
-    finished_at: datetime | None
-    seconds: float | None
-    reason: str | None
-    error: str | None
-    traceback: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestRow:
-    """One run request."""
-
-    id: int
-    pipeline: str
-    job: str | None
-    jobinstance: int | None
-    action: str
-    params: dict[str, Any] | None
-    status: RequestState
-    #: Why it was rejected.
-    reason: str | None
-    #: The run that it has become, or that it was about.
-    run_id: int | None
-    idempotency_key: str | None
-    created_at: datetime
-    created_by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogPartRow:
-    """Some lines of an attempt. Parts are in order within a token."""
-
-    job: str
-    round: int
-    attempt: int
-    token: int
-    part: int
-    #: When it was kept.
-    at: datetime
-    lines: str
 
 
 @contextmanager
@@ -166,6 +54,26 @@ def jobs(session: Session, run_id: int) -> list[JobRow]:
     """The jobs of a run, each after those that it waits for, else as the definition has them."""
     rows = {row.name: _job(row) for row in session.many("run_jobs", run_id=run_id)}
     return [_with_waits(job, rows) for job in _in_order(rows)]
+
+
+def view(session: Session, run_id: int) -> RunView | None:
+    """A run and its jobs. To be read in a snapshot."""
+    row = run(session, run_id)
+    return row and RunView(run=row, jobs=tuple(jobs(session, run_id)))
+
+
+def situation(session: Session, run_id: int) -> Situation | None:
+    """All that it depends on why something of a run does not run. To be read in a snapshot."""
+    row = run(session, run_id)
+    if row is None:
+        return None
+    return Situation(
+        run=row,
+        jobs=tuple(jobs(session, run_id)),
+        standing=overview.standing(session),
+        workers=tuple(overview.workers(session)),
+        pending=tuple(pending_requests_for(session, row.pipeline, row.jobinstance)),
+    )
 
 
 def attempts(session: Session, run_id: int, *, job: str | None = None) -> list[AttemptRow]:
@@ -216,6 +124,7 @@ def request_of_key(
     pipeline: str,
     job: str | None,
     jobinstance: int | None,
+    action: str,
     params: dict[str, Any] | None,
     idempotency_key: str,
 ) -> Any:
@@ -225,6 +134,7 @@ def request_of_key(
         pipeline=pipeline,
         job=job,
         jobinstance=jobinstance,
+        action=action,
         params=None if params is None else json.dumps(params),
         idempotency_key=idempotency_key,
     )

@@ -133,7 +133,7 @@ SELECT id, pipeline, job, jobinstance, action, params, status, reason, run_id, i
 -- What an idempotency key was used for, and whether that is what is asked for now. A request
 -- that did not ask for a number has been given one.
 SELECT id, pipeline,
-       pipeline = %(pipeline)s AND job IS NOT DISTINCT FROM %(job)s::text AND action = 'start'
+       pipeline = %(pipeline)s AND job IS NOT DISTINCT FROM %(job)s::text AND action = %(action)s::text
        AND (%(jobinstance)s::int IS NULL OR jobinstance = %(jobinstance)s)
        AND coalesce(params, '{}') = coalesce(%(params)s::jsonb, '{}') AS is_same
   FROM rush.run_request WHERE idempotency_key = %(idempotency_key)s;

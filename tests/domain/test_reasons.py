@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rush.cli.explain import situation_of
-from rush.cli.reasons import Reason, why, why_request
+from rush.domain.reasons import Reason, why, why_request
 from rush.store import overview, run_reads
 from tests.support.factories import Factories, MadeRun
 
@@ -20,7 +19,7 @@ def factories(connection) -> Factories:
 
 
 def reasons(factories: Factories, run: MadeRun, job: str | None = None) -> list[Reason]:
-    situation = situation_of(factories.session, run.id)
+    situation = run_reads.situation(factories.session, run.id)
     assert situation is not None
     return why(situation, job)
 

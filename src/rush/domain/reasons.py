@@ -10,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from rush.cli.view import goes_on, listed
 from rush.domain.durations import format_duration
+from rush.domain.phrases import listed
+from rush.domain.rows import JobRow, RequestRow, RunRow, Standing, WorkerRow
 from rush.domain.states import JobState, RequestState, RunState
-from rush.store.overview import Standing, WorkerRow
-from rush.store.run_reads import JobRow, RequestRow, RunRow
 
 START_WORKER = "start a worker: rush worker"
 
@@ -62,7 +61,7 @@ def why(situation: Situation, job: str | None = None) -> list[Reason]:
         why_job(each, situation)
         for each in situation.jobs
         if each.state not in (JobState.Complete, JobState.Skipped, JobState.Cancelled)
-        and (each.state is not None or goes_on(situation.run))
+        and (each.state is not None or situation.run.goes_on)
     ]
     return [*why_run(situation), *told]
 
@@ -128,7 +127,7 @@ def why_job(job: JobRow, situation: Situation) -> Reason:
 
 
 def _not_begun(job: JobRow, situation: Situation) -> Reason:
-    if not goes_on(situation.run):
+    if not situation.run.goes_on:
         return Reason(
             job=job.name, state=None, why=f"was not begun, and the run is {situation.run.state}"
         )
