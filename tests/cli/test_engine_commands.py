@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -224,6 +226,50 @@ def test_a_file_of_another_name_is_not_applied(rush, connection):
 
     assert (ended.code, requests_in(connection)) == (2, [])
     assert "holds the pipeline other, not etl" in ended.err
+
+
+IMPORTED = """
+import sys
+from rush.cli.app import run
+run(sys.argv[1:])
+print(*(name for name in ("pydantic", "yaml", "rich.live", "psycopg") if name in sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "imported"),
+    [
+        ("runs --help", ""),
+        ("runs", "psycopg"),
+        ("runs show etl/1", "psycopg"),
+        ("run etl", "yaml psycopg"),
+        ("logs etl/1", "psycopg"),
+        ("explain etl/1", "psycopg"),
+        ("pipelines", "psycopg"),
+        ("workers", "psycopg"),
+        ("retry etl/1", "psycopg"),
+        ("cancel etl/1", "psycopg"),
+        ("pause etl", "psycopg"),
+    ],
+)
+def test_commands_import_what_they_use(rush, factories, command, imported):
+    """
+    What is dear to import is imported by those commands alone that use it.
+    """
+    factories.pipeline("etl")
+    factories.run(state="Complete")
+    definition = json.loads(rush("pipelines", "show", "etl", "--json").out)
+    write_pipeline(json.dumps(definition))
+
+    ended = subprocess.run(
+        [sys.executable, "-c", IMPORTED, *command.split()],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert ended.stderr.splitlines()[-1] == imported
 
 
 # rush run --wait ------------------------------------------------------------------------
