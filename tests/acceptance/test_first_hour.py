@@ -64,7 +64,7 @@ def first_hour(rush: Project, psql: str) -> None:
     assert {name for (name,) in rush.sql("SELECT name FROM worker WHERE state = 'Alive'")} == {
         "worker1", "worker2", "worker3"
     }  # fmt: skip
-    assert (rush.folder / "logs" / "worker3.log").exists()
+    wait_for((rush.folder / "logs" / "worker3.log").exists, what="the third worker's log file")
 
     type_in(psql, rush, SHORTEST)
     wait_for(
