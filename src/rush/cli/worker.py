@@ -54,7 +54,20 @@ def worker(
         Take jobs from this queue; may be given several times (default: the setting queues).
     """
     context = Context(options, slots=slots, queues=queue)
+    refuse_nowhere(context)
     run_worker(name, context.loaded, context.database(create=True))
+
+
+def refuse_nowhere(context: Context) -> None:
+    """A worker in any folder that happens to be current would make a database there, and wait for ever."""
+    is_project = any(
+        (context.project / name).exists() for name in ("rush.toml", "jobs", "pipelines")
+    )
+    if context.is_embedded and not context.embedded.home.exists() and not is_project:
+        raise ConfigurationError(
+            f"{context.project} is no project, and no database is named: make a project by `rush init`, "
+            "or set RUSH_DATABASE_URL"
+        )
 
 
 def run_worker(name: str | None, loaded: LoadedSettings, database_url: str) -> None:

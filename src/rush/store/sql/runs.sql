@@ -160,7 +160,9 @@ WITH due AS MATERIALIZED (
        SET state = CASE WHEN s.retries < j.retry_limit AND s.losses < %(poison_limit)s
                         THEN 'Waiting' ELSE 'Stuck' END,
            retries = s.retries + (s.retries < j.retry_limit AND s.losses < %(poison_limit)s)::int,
-           ready_at = s.failed_at + j.retry_gap_seconds * interval '1 second',
+           ready_at = CASE WHEN s.retries < j.retry_limit AND s.losses < %(poison_limit)s
+                           THEN s.failed_at + j.retry_gap_seconds * interval '1 second'
+                           ELSE s.ready_at END,
            paused = s.retries < j.retry_limit AND s.losses < %(poison_limit)s
                     AND s.pipeline IN (SELECT name FROM rush.pipeline WHERE paused)
       FROM due d JOIN rush.pipeline_job j ON j.id = d.job_id
