@@ -237,3 +237,12 @@ def test_colour_by_flag(rush, choice):
     ended = rush("config", "show", "--color", choice)
 
     assert ("\x1b[" in ended.out) == (choice == "always")
+
+
+def test_a_worker_is_refused_where_there_is_neither_project_nor_database(rush, tmp_path):
+    """In some folder without a database named, no server is made; it is said what to do."""
+    ended = rush("worker", "w")
+
+    assert ended.code == 2
+    assert "is no project, and no database is named: make a project by `rush init`" in ended.err
+    assert not (tmp_path / ".rush").exists()

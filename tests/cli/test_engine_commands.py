@@ -832,12 +832,3 @@ def test_without_workers(rush):
     ended = rush("workers", "reload")
     assert (ended.code, ended.out) == (0, "")
     assert "no worker is alive" in ended.err
-
-
-def test_a_worker_is_refused_where_there_is_neither_project_nor_database(rush, tmp_path):
-    """In some folder without a database named, no server is made; it is said what to do."""
-    ended = rush("worker", "w")
-
-    assert ended.code == 2
-    assert "is no project, and no database is named: make a project by `rush init`" in ended.err
-    assert not (tmp_path / ".rush").exists()
