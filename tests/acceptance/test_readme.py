@@ -22,7 +22,7 @@ import pytest
 from rush.store.embedded import Embedded
 from tests.support.waiting import wait_for
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 README = Path(__file__).parents[2] / "README.md"
 BLOCK = re.compile(
