@@ -14,7 +14,7 @@ from tests.support.project import Project, project
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 
 def test_a_killed_workers_job_runs_again_elsewhere(rush: Project) -> None:

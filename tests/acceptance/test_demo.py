@@ -19,7 +19,7 @@ from rush.store.embedded import Embedded
 from tests.demo import oracle
 from tests.support.waiting import wait_for
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 
 class Demo:

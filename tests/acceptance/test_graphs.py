@@ -10,7 +10,7 @@ import pytest
 from tests.support.project import Project
 from tests.support.waiting import wait_for
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 
 def test_a_diamond_joins_once_after_both_branches(rush: Project) -> None:
