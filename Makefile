@@ -5,6 +5,8 @@ VENV   ?= .venv
 PYTHON ?=
 # Which tests `make test` runs: an expression over pytest's markers.
 MARKS  ?= not slow
+# How many run side by side: a number, or as many as there are cores.
+BESIDE ?= auto
 
 BIN := $(VENV)/bin
 
@@ -18,7 +20,7 @@ demo: $(VENV)/.demo ## See Rush run a pipeline on a year of real flights
 	@$(BIN)/rush demo --full rush-demo
 
 test: $(VENV)/.dev ## Test on a PostgreSQL of its own, in some minutes
-	@$(BIN)/python -m pytest -m "$(MARKS)"
+	@$(BIN)/python -m pytest -n $(BESIDE) -m "$(MARKS)"
 
 test-slow: $(VENV)/.dev ## Run the tests that take longer
 	@$(BIN)/python -m pytest -m slow
