@@ -16,6 +16,7 @@ from rush.logs import set_up_logging
 from rush.master.master import Master
 from rush.store.database import connect
 from rush.store.session import Session
+from rush.store.wire import Wire
 from rush.worker.worker import Worker
 
 app = App(name="worker")
@@ -93,5 +94,10 @@ def _run(name: str, loaded: LoadedSettings, database_url: str) -> None:
         connection = connect(database_url, application_name=f"rush {name} {purpose}")
         return Session(connection, settings.schema)
 
-    master = Master(settings, lambda: open_session("master"))
-    Worker(name, loaded, database_url, open_session, master).run()
+    def open_wire(purpose: str) -> Wire:
+        connection = connect(database_url, application_name=f"rush {name} {purpose}")
+        return Wire(connection, settings.schema)
+
+    master = Master(settings, lambda: open_wire("master"))
+    worker = Worker(name, loaded, database_url, connect=open_session, wire=open_wire, master=master)
+    worker.run()

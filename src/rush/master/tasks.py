@@ -37,7 +37,7 @@ class Round:
     @contextmanager
     def transaction(self) -> Generator[Session]:
         """A fenced transaction. Raises TermOver when this term is."""
-        with self.session.pipeline(), self.session.transaction():
+        with self.session.transaction():
             held = master_token.fence(self.session, self.term)
             yield self.session
             if not held():

@@ -102,17 +102,17 @@ def _make(session: Session, parent: str, name: str, monday: datetime) -> None:
             "CREATE TABLE {child} (LIKE {parent} INCLUDING ALL)",
             "ALTER TABLE {parent} ATTACH PARTITION {child} FOR VALUES FROM ({start}) TO ({end})",
         ):
-            session.connection.execute(sql.SQL(statement).format(**names))
+            session.execute(sql.SQL(statement).format(**names))
 
 
 def _drop(session: Session, parent: str, name: str) -> None:
     with session.transaction():
         _with_short_locks(session)
-        session.connection.execute(
+        session.execute(
             sql.SQL("DROP TABLE {child}").format(child=sql.Identifier(session.schema, name))
         )
 
 
 def _with_short_locks(session: Session) -> None:
     """Whoever waits for a lock on a table makes all others wait behind: so not for long."""
-    session.connection.execute("SET LOCAL lock_timeout = '2s'")
+    session.execute(sql.SQL("SET LOCAL lock_timeout = '2s'"))

@@ -43,8 +43,8 @@ def fence(session: Session, term: int) -> Callable[[], bool]:
     Send the fence of a transaction of this term. What is returned waits for the answer
     and says whether the term still holds; it must be called before the commit.
     """
-    cursor = session.send("fence", term=term)
-    return lambda: cursor.fetchone() is not None
+    rows = session.send("fence", term=term)
+    return lambda: bool(rows())
 
 
 def master(session: Session) -> Any:

@@ -7,8 +7,8 @@ file of the same name, or a few of them in one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -31,7 +31,7 @@ class Session:
         self.schema = schema
         self.prepare = prepare
         self._queries = load(schema)
-        self._cursor = self._new_cursor()
+        self._cursor = psycopg.RawCursor(connection, row_factory=namedtuple_row)
 
     def settle_plans(self, *, keyed: bool = False) -> None:
         """
@@ -42,29 +42,28 @@ class Session:
         settings = {"jit": "off", "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
         if keyed:
             settings |= {"enable_hashjoin": "off", "enable_mergejoin": "off"}
-        self.connection.execute(
-            "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s(name, value)",
-            [list(settings), list(settings.values())],
-        )
+        for name, value in settings.items():
+            self.execute(sql.SQL("SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
 
     def many(self, name: str, /, **params: Any) -> list[Any]:
-        return self._execute(self._cursor, name, params).fetchall()
+        return self._execute(name, params).fetchall()
 
     def one(self, name: str, /, **params: Any) -> Any:
         """The only row, or None."""
-        return self._execute(self._cursor, name, params).fetchone()
+        return self._execute(name, params).fetchone()
 
     def run(self, name: str, /, **params: Any) -> int:
         """Run a statement for its effect. Returns how many rows it touched."""
-        return self._execute(self._cursor, name, params).rowcount
+        return self._execute(name, params).rowcount
 
-    def send(self, name: str, /, **params: Any) -> psycopg.RawCursor[Any]:
-        """Send a statement on a cursor of its own; within a pipeline its answer is not waited for."""
-        return self._execute(self._new_cursor(), name, params)
+    def send(self, name: str, /, **params: Any) -> Callable[[], list[Any]]:
+        """Run a statement whose rows are wanted later: a `Wire` does not wait for them before that."""
+        rows = self.many(name, **params)
+        return lambda: rows
 
-    def pipeline(self) -> AbstractContextManager[psycopg.Pipeline]:
-        """Statements in this block travel together until an answer is asked for."""
-        return self.connection.pipeline()
+    def execute(self, statement: sql.SQL | sql.Composed) -> None:
+        """Run a statement that has no name, for its effect."""
+        self.connection.execute(statement)
 
     @contextmanager
     def transaction(self) -> Generator[None]:
@@ -73,27 +72,24 @@ class Session:
 
     def listen(self, *channels: str) -> None:
         for name in channels:
-            self.connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(name)))
+            self.execute(sql.SQL("LISTEN {}").format(sql.Identifier(name)))
 
     def unlisten(self, *channels: str) -> None:
         for name in channels:
-            self.connection.execute(sql.SQL("UNLISTEN {}").format(sql.Identifier(name)))
+            self.execute(sql.SQL("UNLISTEN {}").format(sql.Identifier(name)))
 
     def notify(self, *channels: str) -> None:
         """Ring bells: one commit for all of them."""
-        self.connection.execute(
-            "SELECT pg_notify(channel, '') FROM unnest(%s::text[]) AS c(channel)", [list(channels)]
+        self.execute(
+            sql.SQL("SELECT pg_notify(channel, '') FROM unnest({}::text[]) AS c(channel)").format(
+                list(channels)
+            )
         )
 
-    def _new_cursor(self) -> psycopg.RawCursor[Any]:
-        return psycopg.RawCursor(self.connection, row_factory=namedtuple_row)
-
-    def _execute(
-        self, cursor: psycopg.RawCursor[Any], name: str, params: dict[str, Any]
-    ) -> psycopg.RawCursor[Any]:
+    def _execute(self, name: str, params: dict[str, Any]) -> psycopg.RawCursor[Any]:
         query = self._queries[name]
         values = [params[parameter] for parameter in query.parameters]
-        return cursor.execute(query.numbered, values, prepare=self.prepare)
+        return self._cursor.execute(query.numbered, values, prepare=self.prepare)
 
 
 def array(values: Iterable[Any]) -> str:

@@ -30,6 +30,7 @@ from rush.config import LoadedSettings
 from rush.errors import ConfigurationError
 from rush.store import workers
 from rush.store.session import Session, channel
+from rush.store.wire import Wire
 from rush.store.workers import Identity, Registration
 from rush.worker.heartbeat import Leader, Pulse, Terms
 from rush.worker.process import RunnerProcess
@@ -54,8 +55,8 @@ class Master(Leader, Protocol):
 
 class Worker:
     """
-    One worker. `connect` opens a session on Rush's schema, under a name for the purpose
-    that `pg_stat_activity` shows; `run` returns when it has been told to stop.
+    One worker. `connect` and `wire` open sessions on Rush's schema, under a name for the
+    purpose that `pg_stat_activity` shows; `run` returns when it has been told to stop.
     """
 
     def __init__(
@@ -63,7 +64,9 @@ class Worker:
         name: str,
         loaded: LoadedSettings,
         database_url: str,
+        *,
         connect: Callable[[str], Session],
+        wire: Callable[[str], Wire],
         master: Master,
     ) -> None:
         self.name = name
@@ -71,6 +74,7 @@ class Worker:
         self._project = loaded.project
         self._database_url = database_url
         self._connect = connect
+        self._wire = wire
         self._master = master
         self._slots = loaded.settings.slots or os.cpu_count() or 1
         self._wake_reading, self._wake_writing = os.pipe()
@@ -103,7 +107,7 @@ class Worker:
             pulse = self._enter()
             registration = self._registration
             assert registration is not None
-            reporter = Reporter(lambda: self._connect("reports"), registration, self._wake)
+            reporter = Reporter(lambda: self._wire("reports"), registration, self._wake)
             self._master.bind(self._ring, registration.id)
             self.supervisor.start()
             reporter.start()

@@ -1,0 +1,124 @@
+"""The wire: statements that travel together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from rush.store import requests
+from rush.store.database import connect
+from rush.store.session import Session
+from rush.store.wire import Wire
+
+
+@pytest.fixture
+def wire(database: str) -> Iterator[Wire]:
+    connection = connect(database, application_name="wire")
+    yield Wire(connection, "rush")
+    connection.close()
+
+
+def count(connection: psycopg.Connection[Any]) -> int:
+    (found,) = connection.execute("SELECT count(*) FROM rush.run_request").fetchone() or (0,)
+    return found
+
+
+def test_values_come_back_as_they_were_sent(wire: Wire, connection: psycopg.Connection[Any]):
+    """A wire and a session read and write the same."""
+    params = {"text": 'ä"\\', "none": None, "list": [1, 2.5, True]}
+    ids = [
+        requests.submit(session, pipeline="p", job="a", jobinstance=2**31 - 1, params=params)
+        for session in (wire, Session(connection, "rush"))
+    ]
+    through_wire, through_session = (requests.request(wire, i) for i in ids if i is not None)
+    assert through_wire.params == params
+    assert through_wire._replace(id=0, created_at=None) == through_session._replace(
+        id=0, created_at=None
+    )
+    assert requests.request(wire, -1) is None
+
+
+def test_a_transaction_is_committed_whole(wire: Wire, connection: psycopg.Connection[Any]):
+    """What is sent within it is seen by others once it is over, and by itself before."""
+    with wire.transaction():
+        first = requests.submit(wire, pipeline="p")
+        assert first is not None
+        assert requests.request(wire, first).status == "Pending"
+        assert count(connection) == 0
+        later = wire.send("request", id=first)
+    assert count(connection) == 1
+    assert later()[0].id == first
+
+
+def test_a_transaction_that_raises_leaves_nothing(wire: Wire, connection: psycopg.Connection[Any]):
+    """Whatever is raised within it, nothing of it is there, and the wire goes on."""
+    with pytest.raises(LookupError), wire.transaction():
+        requests.submit(wire, pipeline="p")
+        raise LookupError
+    assert count(connection) == 0
+    assert requests.submit(wire, pipeline="p") is not None
+
+
+def test_an_error_is_raised_once_and_undoes_all(wire: Wire, connection: psycopg.Connection[Any]):
+    """An error that nobody asked for is raised at the end; what came after it is not done."""
+    problem = pytest.raises(psycopg.errors.CheckViolation, match="request_pipeline_is_plain")
+    with problem, wire.transaction():
+        requests.submit(wire, pipeline="good")
+        wire.send("submit", pipeline="no good", job=None, jobinstance=None, action="start",
+                      params=None, idempotency_key=None)  # fmt: skip
+        wire.send("outlook")
+    assert count(connection) == 0
+    with pytest.raises(psycopg.errors.CheckViolation):
+        requests.submit(wire, pipeline="no good")
+    assert requests.submit(wire, pipeline="good") is not None
+
+
+def test_a_statement_that_could_not_be_prepared_is_prepared_again(wire: Wire):
+    """One that failed for what was in its way works when that is gone."""
+    wire.execute(sql.SQL("ALTER TABLE rush.run_request RENAME TO elsewhere"))
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        requests.submit(wire, pipeline="p")
+    wire.execute(sql.SQL("ALTER TABLE rush.elsewhere RENAME TO run_request"))
+    assert requests.submit(wire, pipeline="p") is not None
+
+
+def test_a_server_that_does_not_answer_is_given_up(
+    database: str, connection: psycopg.Connection[Any]
+):
+    """An answer that is not there in time ends the connection, and nothing waits for ever."""
+    wire = Wire(connect(database, application_name="wire"), "rush", patience=0.2)
+    with connection.transaction():
+        connection.execute("LOCK TABLE rush.run_request")
+        with pytest.raises(psycopg.OperationalError, match=r"no answer within 0\.2 s"):
+            requests.submit(wire, pipeline="p")
+        assert wire.connection.closed
+
+
+def test_a_session_that_is_ended_is_noticed(wire: Wire, connection: psycopg.Connection[Any]):
+    """The end of the server's side is an OperationalError, within a transaction and without."""
+    pid = wire.connection.info.backend_pid
+    with pytest.raises(psycopg.OperationalError), wire.transaction():
+        requests.submit(wire, pipeline="p")
+        connection.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        wire.many("outlook")
+    assert wire.connection.closed
+    assert count(connection) == 0
+
+
+def test_a_large_statement_and_a_large_answer(wire: Wire):
+    """More than a socket takes at once goes both ways."""
+    done = threading.Event()
+    value = "x" * 900_000
+    with wire.transaction():
+        for _ in range(20):
+            wire.send("submit", pipeline="p", job=None, jobinstance=None, action="start",
+                      params=f'{{"a": "{value}"}}', idempotency_key=None)  # fmt: skip
+        done.set()
+    rows = wire.many("pending_requests", limit=100)
+    assert len(rows) == 20
+    assert done.is_set()
