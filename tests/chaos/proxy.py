@@ -52,7 +52,7 @@ class Message:
     #: The application name of its session: `rush worker1 reports`.
     session: str
     toward: Side
-    #: Its number among the messages that sessions of this name have had in this direction.
+    #: Its number among the messages of this kind about this statement, over all sessions of this name.
     nth: int
     #: The type byte, or `startup`. The same letter means different things in the two directions.
     kind: str
@@ -138,7 +138,7 @@ class Proxy:
         self.done: Callable[[str, list[str]], None] = lambda session, queries: None
         #: Seconds that everything takes, in each direction.
         self.latency = 0.0
-        self.numbers: Counter[tuple[str, Side]] = Counter()
+        self._numbers: Counter[tuple[str, Side, str, str]] = Counter()
         self.wires: set[Wire] = set()
         self._network = network
         #: Who comes is turned away.
@@ -197,11 +197,11 @@ class Proxy:
         self, session: str, toward: Side, kind: str, query: str, body: bytes
     ) -> tuple[Message, Fault | None]:
         """Number a message, and ask the rule about it."""
-        self.numbers[session, toward] += 1
+        self._numbers[session, toward, kind, query] += 1
         message = Message(
             session=session,
             toward=toward,
-            nth=self.numbers[session, toward],
+            nth=self._numbers[session, toward, kind, query],
             kind=kind,
             query=query,
             body=body,
