@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from rush.cli.classes import Classes
+
 GOOD = """\
 name: etl
 jobs:
@@ -39,7 +41,10 @@ def test_the_project_that_init_makes(rush):
     """The example of a new project is valid as made."""
     rush("init")
 
-    assert rush("validate", "pipelines/example_pipeline.yaml").code == 0
+    ended = rush("validate", "pipelines/example_pipeline.yaml")
+
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out == "✓ pipelines/example_pipeline.yaml: example_pipeline, 2 jobs\n"
 
 
 def test_every_problem_of_every_file(rush):
@@ -65,7 +70,13 @@ def test_as_json(rush):
     bad, good = json.loads(ended.out)
 
     assert ended.code == 1
-    assert good == {"file": "good.yaml", "pipeline": "etl", "jobs": 2, "problems": []}
+    assert good == {
+        "file": "good.yaml",
+        "pipeline": "etl",
+        "jobs": 2,
+        "problems": [],
+        "warnings": [],
+    }
     assert [(each["line"], each["place"]) for each in bad["problems"]] == [
         (5, "jobs[0].timeout_minutes"),
         (8, "jobs[1].retry_limt"),
@@ -95,3 +106,143 @@ def test_a_folder(rush):
     ended = rush("validate", "folder.yaml")
 
     assert (ended.code, ended.err) == (2, "error: folder.yaml: cannot be read: Is a directory\n")
+
+
+# Classes that are not there -----------------------------------------------------------
+
+
+def write(path: str, text: str) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text)
+
+
+def test_a_class_that_is_not_there_is_a_warning(rush):
+    """A class or module that the project does not have is told with its place and what was meant, and fails nothing."""
+    write("jobs/etl.py", "raise RuntimeError('imported')\nclass Extract: ...\nclass Lod: ...\n")
+    write("pipelines/etl.yaml", GOOD.replace("etl.Extract", "elt.Extract"))
+    ended = rush("validate", "pipelines/etl.yaml")
+
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines() == [
+        f"pipelines/etl.yaml:4:5: warning: jobs[0].class_name: there is no module jobs.elt in "
+        f"{Path.cwd()}; did you mean `jobs.etl`?",
+        "pipelines/etl.yaml:6:5: warning: jobs[1].class_name: the module jobs.etl has no class "
+        "Load; did you mean `Lod`?",
+        "✓ pipelines/etl.yaml: etl, 2 jobs",
+    ]
+    (found,) = json.loads(rush("validate", "--json", "pipelines/etl.yaml").out)
+    assert [each["line"] for each in found["warnings"]] == [4, 6]
+
+
+def test_the_project_is_that_of_the_file(rush, tmp_path, monkeypatch):
+    """Classes are looked for where the file's project is, from wherever it is checked."""
+    write("shop/rush.toml", "")
+    write("shop/jobs/etl.py", "class Extract: ...\n")
+    write("shop/pipelines/etl.yaml", GOOD)
+    monkeypatch.chdir("/")
+
+    ended = rush("validate", tmp_path / "shop/pipelines/etl.yaml")
+
+    assert "has no class Load" in ended.out
+    assert "Extract" not in ended.out
+
+
+def test_without_a_project_nothing_is_said_of_classes(rush):
+    """A file that lies beside no project can be checked for its own sake."""
+    Path("etl.yaml").write_text(GOOD)
+
+    assert "warning" not in rush("validate", "etl.yaml").out
+
+
+def test_with_settings_that_cannot_be_read_nothing_is_said_of_classes(rush):
+    """Who may load what is not known then, and the definition is checked all the same."""
+    write("rush.toml", "slots = 'many'")
+    Path("etl.yaml").write_text(GOOD)
+
+    assert rush("validate", "etl.yaml").out == "✓ etl.yaml: etl, 2 jobs\n"
+
+
+def test_modules_that_workers_may_load_from_elsewhere(rush):
+    """What the setting allows and the project does not have may be installed; what it forbids is told."""
+    write("rush.toml", "allowed_modules = ['company.jobs', 'jobs']")
+    write("jobs/etl.py", "class Extract: ...\n")
+    write("etl.yaml", GOOD.replace("jobs.etl.Load", "company.jobs.Load"))
+    assert "warning" not in rush("validate", "etl.yaml").out
+
+    write("etl.yaml", GOOD.replace("jobs.etl.Load", "jbos.etl.Load"))
+    told = rush("validate", "etl.yaml").out
+    assert "jbos.etl.Load may not be loaded: the setting allowed_modules has" in told
+    assert "did you mean `jobs`?" in told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class Load: ...",
+        "from elsewhere import Load",
+        "from elsewhere import Other as Load",
+        "import elsewhere as Load",
+        "def Load(): ...",
+        "Load = make()",
+        "Load: type = make()",
+        "if windows:\n    class Load: ...",
+        "try:\n    from fast import Load\nexcept ImportError:\n    from slow import Load",
+        "def make():\n    global Load\n    Load = 1\nmake()",
+        "from elsewhere import *",
+        "globals()['Load'] = 1",
+        "import sys\nsys.modules[__name__].Load = 1",
+        "exec('class Load: ...')",
+        "class Load(:",
+        "\0",
+    ],
+)
+def test_classes_that_are_there_or_may_be(tmp_path, text):
+    """Of what a module names, may name as it runs, or does not tell, nothing is said."""
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "etl.py").write_text(text)
+
+    assert Classes(tmp_path).doubt("jobs.etl.Load") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "class Outer:\n    class Load: ...",
+        "def make():\n    class Load: ...\n    Load = 1\n    import Load",
+        "lord = Load",
+    ],
+)
+def test_classes_that_are_not_there(tmp_path, text):
+    """A name that is used, or given inside of something else, is none of the module's."""
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "etl.py").write_text(text)
+
+    told = Classes(tmp_path).doubt("jobs.etl.Load")
+    assert told is not None and told.startswith("the module jobs.etl has no class Load")
+
+
+def test_modules_in_all_their_forms(tmp_path):
+    """A module is a file or a package; one that is compiled does not tell what it has."""
+    jobs = tmp_path / "jobs"
+    (jobs / "package" / "deep").mkdir(parents=True)
+    (jobs / "package" / "__init__.py").write_text("class A: ...")
+    (jobs / "package" / "deep" / "module.py").write_text("class A: ...")
+    (jobs / "fast.cpython-311-x86_64-linux-gnu.so").touch()
+    (tmp_path / "single.py").write_text("class A: ...")
+    classes = Classes(tmp_path)
+
+    for name in ("jobs.package.A", "jobs.package.deep.module.A", "jobs.fast.A", "single.A"):
+        assert classes.doubt(name) is None, name
+    assert classes.doubt("jobs.package.B") == "the module jobs.package has no class B"
+    assert classes.doubt("jobs.A") == "the folder of jobs has no __init__.py, and so no class"
+    assert classes.doubt("single.deep.A") == f"there is no module single.deep in {tmp_path}"
+    assert "there is no job.py or folder of that name" in str(classes.doubt("job.package.A"))
+    assert str(classes.doubt("job.package.A")).endswith("; did you mean `jobs`?")
+
+
+def test_the_library_has_its_classes_too(tmp_path):
+    """Ready-made jobs are looked for where Rush itself is."""
+    told = Classes(tmp_path).doubt("rush.jobs.library.nothing.Nothing")
+
+    assert told is not None and "there is no module rush.jobs.library.nothing" in told

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rush.errors import ConfigurationError, DefinitionError, NotFoundError, Problem
 
 if TYPE_CHECKING:
+    from rush.domain import located
     from rush.domain.definition import NamedDefinition
 
 
@@ -47,12 +48,8 @@ def holds(path: Path, definition: dict[str, Any]) -> bool:
     Whether a file has, word for word, a definition that was checked before. Costs a tenth of
     what checking the file does.
     """
-    from rush.domain import strictjson, strictyaml
-
-    scan = strictjson.scan if _syntax_of(path) == "json" else strictyaml.scan
     try:
-        text = path.read_bytes().decode()
-        source = scan(text, len(text))
+        source = _scanned(path)
     except (DefinitionError, OSError, UnicodeDecodeError):
         return False
     value = source.value
@@ -61,15 +58,32 @@ def holds(path: Path, definition: dict[str, Any]) -> bool:
     return {key: value[key] for key in value if key != "name"} == definition
 
 
+def problems_at(path: Path, messages: Mapping[located.Path, str]) -> tuple[Problem, ...]:
+    """What is to be said of parts of a file that was read before, with the places where they stand."""
+    from rush.domain.located import Fault, problems_from
+
+    source = _scanned(path)
+    faults = [Fault(part, message) for part, message in messages.items()]
+    return tuple(problems_from(faults, source.value, source.marks))
+
+
 def lines_of(error: DefinitionError) -> list[str]:
     """Each problem as `file:line:column: place: message`, without what is not known."""
     path = error.path if isinstance(error, DefinitionFileError) else None
     return [line_of(path, problem) for problem in error.problems]
 
 
-def line_of(path: Path | None, problem: Problem) -> str:
+def line_of(path: Path | None, problem: Problem, *, kind: str = "") -> str:
     where = [str(part) for part in (path, problem.line, problem.column) if part is not None]
-    return f"{':'.join(where)}: {problem}" if where else str(problem)
+    return ": ".join(filter(None, (":".join(where), kind, str(problem))))
+
+
+def _scanned(path: Path) -> located.Builder:
+    from rush.domain import strictjson, strictyaml
+
+    scan = strictjson.scan if _syntax_of(path) == "json" else strictyaml.scan
+    text = path.read_bytes().decode()
+    return scan(text.removeprefix("\ufeff"), len(text))
 
 
 def _syntax_of(path: Path) -> Literal["json", "yaml"]:
