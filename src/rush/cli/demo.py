@@ -27,6 +27,7 @@ from rich.text import Text
 
 from rush.cli.context import COMMON_OPTIONS, EMBEDDED_FOLDER, CommonOptions
 from rush.cli.engine import INTERRUPTED
+from rush.cli.leftovers import DemoLock, WorkerLock, the_only_demo
 from rush.cli.output import LOOKS, Output
 from rush.cli.pipelines import apply_file
 from rush.cli.run import tell_end
@@ -69,7 +70,8 @@ def demo(
     It lays down a project, starts a PostgreSQL and a worker for it, and shows a run of ten
     jobs on all flights that left New York in January 2013. One job fails at first, so that
     you see it tried again. At the end worker and server are stopped. Once more in the same
-    folder is another run.
+    folder is another run; one that was interrupted or killed is gone on with, and what it has
+    left running is ended.
 
     For example:
       mkdir try-rush && cd try-rush && rush demo
@@ -90,8 +92,8 @@ def demo(
     lay_down(folder, full=full)
     set_database_aside(out)
     loaded = load_settings(folder, flags={}, environ=os.environ)
-    stage = Stage(loaded=loaded, out=out, full=full, keep=keep)
-    with signals_as_interrupts():
+    with signals_as_interrupts(), the_only_demo(loaded.project / EMBEDDED_FOLDER) as lock:
+        stage = Stage(loaded=loaded, out=out, full=full, keep=keep, lock=lock)
         try:
             return perform(stage)
         except KeyboardInterrupt:
@@ -102,15 +104,19 @@ def demo(
 class Stage:
     """Where the demo is given, and to whom: its project, its server, its output."""
 
-    def __init__(self, *, loaded: LoadedSettings, out: Output, full: bool, keep: bool) -> None:
+    def __init__(
+        self, *, loaded: LoadedSettings, out: Output, full: bool, keep: bool, lock: DemoLock
+    ) -> None:
         self.loaded = loaded
         self.out = out
         #: Whether it has the whole year.
         self.full = full
         self.folder = loaded.project
         self.embedded = Embedded(self.folder / EMBEDDED_FOLDER)
-        #: Whether PostgreSQL stays up. What was up before does.
-        self.keep = keep or self.embedded.running()
+        #: Whether PostgreSQL stays up. What was up before does, unless a demo has left it.
+        self.keep = keep or (self.embedded.running() and not lock.server_was_left)
+        lock.note_server(to_be_stopped=not self.keep)
+        self.worker_lock = WorkerLock(self.folder / EMBEDDED_FOLDER)
 
     @property
     def slots(self) -> int:
@@ -133,7 +139,7 @@ def perform(stage: Stage) -> int:
         assert run.id is not None
         code = tell_end(look_at(client, run.id), stage.out, json=False)
         if code:
-            for command, _ in how_to_get_there(stage.folder):
+            for command, _ in how_to_begin(stage):
                 stage.out.help(f"before that: {command}")
         else:
             tell_retry(client, run, stage.out)
@@ -240,20 +246,33 @@ class ChildWorker:
 @contextmanager
 def worker(stage: Stage) -> Generator[ChildWorker]:
     """A worker with its log in the project's log folder, ended in good order."""
+    end_what_was_left(stage)
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "rush.cli", "worker", "--slots", f"{stage.slots}"],
-            cwd=stage.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
-            # Ctrl-C is for the demo, which then ends the worker.
-            start_new_session=True,
-        )
+        with stage.worker_lock.to_inherit() as lock:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "rush.cli", "worker", "--slots", f"{stage.slots}"],
+                cwd=stage.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                # Ctrl-C is for the demo, which then ends the worker.
+                start_new_session=True,
+                pass_fds=[lock],
+            )
+            stage.worker_lock.note_pid(process.pid)
         try:
             yield ChildWorker(process, said, stage.loaded.log_folder)
         finally:
             end(process, stage)
+
+
+def end_what_was_left(stage: Stage) -> None:
+    """End the worker of a demo that was killed in this folder."""
+    pid = stage.worker_lock.left()
+    if pid is not None:
+        settings = stage.loaded.settings
+        stage.out.note(f"a demo was killed here, and has left its worker (pid {pid}): ending that")
+        stage.worker_lock.end(pid, patience=settings.stop_grace + settings.kill_grace + 10)
 
 
 def end(process: subprocess.Popen[bytes], stage: Stage) -> None:
@@ -352,12 +371,12 @@ def tell_what_is_next(run: Run, stage: Stage) -> None:
     out.say(
         "PostgreSQL stays up until `rush db stop`"
         if stage.keep
-        else "PostgreSQL is stopped; a command that needs it starts it again, until `rush db stop`"
+        else "PostgreSQL is stopped; `rush db start` starts it, and it stays up until `rush db stop`"
     )
 
 
 def what_is_next(run: str, stage: Stage) -> Iterator[tuple[str, str]]:
-    yield from how_to_get_there(stage.folder)
+    yield from how_to_begin(stage)
     yield f"rush runs show {run}", "its jobs, and the attempt that failed"
     yield f"rush logs {run} {FAILING}", "what that job said, in both attempts"
     yield f"rush explain {run}", "why a job is not running, of any run"
@@ -369,6 +388,13 @@ def what_is_next(run: str, stage: Stage) -> Iterator[tuple[str, str]]:
     else:
         yield "rush run flights --wait", "ask for another run, and watch it"
     yield "rush init ../mine", "a project of your own"
+
+
+def how_to_begin(stage: Stage) -> Iterator[tuple[str, str]]:
+    """What the commands that look at the demo need before they are typed."""
+    yield from how_to_get_there(stage.folder)
+    if not stage.keep:
+        yield "rush db start", "the demo's PostgreSQL, which is stopped now"
 
 
 def how_to_get_there(folder: Path) -> Iterator[tuple[str, str]]:
