@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rush.cli import output
 from rush.cli.output import LOOKS, Column, Output, ago
 from rush.errors import Problem
 
@@ -63,6 +64,42 @@ def test_a_pipe_gets_whole_values(answer, aside):
     Output(stdout=answer, stderr=aside).table(("Error",), [("x" * 500,)])
 
     assert "x" * 500 in answer.text
+
+
+TITLES = (
+    Column("Name"),
+    Column("Seen", spare=1),
+    Column("Host", spare=2),
+    Column("Busy", wraps=True),
+)
+ROW = ("worker-number-one", "12 s ago", "a-host-with-a-name", "etl/7 " * 8)
+
+
+@pytest.mark.parametrize(
+    ("columns", "left_out"), [(110, []), (72, []), (71, ["Host"]), (50, ["Seen", "Host"])]
+)
+def test_a_narrow_terminal(monkeypatch, answer, aside, columns, left_out):
+    """Where room is short, first the columns go that matter least, and names and words stay whole."""
+    monkeypatch.setattr(output, "PIPE_WIDTH", columns)
+    Output(stdout=answer, stderr=aside).table(TITLES, [ROW])
+
+    assert max(map(len, answer.text.splitlines())) <= columns
+    assert "worker-number-one" in answer.text
+    assert answer.text.count("etl/7") == 8
+    assert "…" not in answer.text
+    for title in ("Seen", "Host"):
+        assert (title in answer.text) == (title not in left_out)
+    told = f"left out, for want of room: {', '.join(left_out)}\n" if left_out else ""
+    assert aside.text == told
+
+
+def test_a_terminal_that_is_too_narrow_for_names(monkeypatch, answer, aside):
+    """Where names do not fit even by themselves they go over several lines, and nothing of them is lost."""
+    monkeypatch.setattr(output, "PIPE_WIDTH", 30)
+    Output(stdout=answer, stderr=aside).table(("Name",), [("x" * 63,)])
+
+    assert answer.text.count("x") == 63
+    assert max(map(len, answer.text.splitlines())) <= 30
 
 
 def test_an_empty_table_says_what_would_fill_it(answer, aside):
@@ -143,13 +180,14 @@ def test_quiet_and_verbose(aside, answer):
     for options in ({"quiet": True}, {}, {"verbose": True}):
         out = Output(stdout=answer, stderr=aside, **options)
         out.note("note")
+        out.warning("w")
         out.detail("detail")
         out.error("error")
 
     assert aside.text.split() == [
         *("error:", "error"),
-        *("note", "error:", "error"),
-        *("note", "detail", "error:", "error"),
+        *("note", "warning:", "w", "error:", "error"),
+        *("note", "warning:", "w", "detail", "error:", "error"),
     ]
     assert answer.text == ""
 

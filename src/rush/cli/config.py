@@ -39,7 +39,7 @@ def show(
         )
         return
     context.out.table(
-        ("Setting", Column("Value", wraps=True), "From"),
+        ("Setting", Column("Value", wraps=True), Column("From", spare=1)),
         [(name, _cell(loaded.shown(name)), loaded.origins[name]) for name in SETTINGS],
     )
 

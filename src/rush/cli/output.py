@@ -31,6 +31,10 @@ Cell: TypeAlias = str | int | float | Path | Text | None
 
 #: What a pipe is wide: nothing that a program reads is cut.
 PIPE_WIDTH = 10_000
+#: What is between two columns.
+GAP = 3
+#: What a column that wraps is left with, at the least.
+WRAP_ROOM = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +63,16 @@ LOOKS = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table. Numbers stand at the right; only what may be long wraps."""
+    """
+    A column of a table. Numbers stand at the right; only what may be long wraps, and where the
+    terminal is narrow names too, rather than being cut.
+    """
 
     title: str
     right: bool = False
     wraps: bool = False
+    #: Where there is too little room, the column with the highest goes first; 0 stays.
+    spare: int = 0
 
 
 class Output:
@@ -100,26 +109,37 @@ class Output:
     ) -> None:
         """A table; where it has no rows, `empty` says beside the answer what would fill it."""
         filled = [list(row) for row in rows]
-        if filled:
-            self.console.print(self.laid_out(columns, filled))
-        else:
+        if not filled:
             self.note(empty)
+            return
+        laid_out = self.laid_out(columns, filled)
+        self.console.print(laid_out)
+        shown = {str(column.header) for column in laid_out.columns}
+        titles = [each if isinstance(each, str) else each.title for each in columns]
+        if left_out := [title for title in titles if title not in shown]:
+            self.note(f"left out, for want of room: {', '.join(left_out)}")
 
     def laid_out(self, columns: Sequence[Column | str], rows: Iterable[Sequence[Cell]]) -> Table:
         """A table that is not printed yet."""
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
+        full = [Column(each) if isinstance(each, str) else each for each in columns]
+        cells = [[self._cell(cell) for cell in row] for row in rows]
+        widths = [_width(column, at, cells) for at, column in enumerate(full)]
+        kept = _fitting(full, widths, self.console.width)
+        is_tight = _total(widths[at] for at in kept) > self.console.width
         table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, border_style="dim")
-        for column in (Column(each) if isinstance(each, str) else each for each in columns):
+        for column in (full[at] for at in kept):
+            wraps = column.wraps or (is_tight and not column.right)
             table.add_column(
                 Text(column.title, style="dim"),
                 justify="right" if column.right else "left",
-                no_wrap=not column.wraps,
-                overflow="fold" if column.wraps else "ellipsis",
+                no_wrap=not wraps,
+                overflow="fold" if wraps else "ellipsis",
             )
-        for row in rows:
-            table.add_row(*(self._cell(cell) for cell in row))
+        for row in cells:
+            table.add_row(*(row[at] for at in kept))
         return table
 
     def note(self, text: str | Text) -> None:
@@ -131,6 +151,14 @@ class Output:
         """Said beside the answer with -v."""
         if self.verbose:
             self.aside.print(Text(escape_controls(text), style="dim"), soft_wrap=True)
+
+    def warning(self, text: str) -> None:
+        """What may be a mistake, and does not keep the command from its work; not with -q."""
+        if not self.quiet:
+            self.aside.print(
+                Text.assemble(("warning:", f"bold {ORANGE}"), " ", escape_controls(text)),
+                soft_wrap=True,
+            )
 
     def error(self, text: str) -> None:
         """What went wrong; of several lines each is an error of its own."""
@@ -189,6 +217,26 @@ def _largest_unit(seconds: float) -> str:
         if seconds >= length:
             return f"{int(seconds // length)} {unit}"
     return f"{int(seconds)} s"
+
+
+def _width(column: Column, at: int, cells: Sequence[Sequence[Text]]) -> int:
+    """What a column takes, at the least, for nothing in it to be cut."""
+    widest = max((row[at].cell_len for row in cells), default=0)
+    return max(len(column.title), min(widest, WRAP_ROOM) if column.wraps else widest)
+
+
+def _fitting(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
+    """The positions of the columns that are shown: all, or those that can least be spared."""
+    kept = list(range(len(columns)))
+    for at in sorted(kept, key=lambda at: -columns[at].spare):
+        if not columns[at].spare or _total(widths[each] for each in kept) <= room:
+            break
+        kept.remove(at)
+    return kept
+
+
+def _total(widths: Iterable[int]) -> int:
+    return sum(width + GAP for width in widths) - GAP
 
 
 def _console(stream: TextIO, color: ColorChoice) -> Console:

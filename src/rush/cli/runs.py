@@ -56,7 +56,13 @@ def list_runs(
         context.out.json([asdict(row) for row in rows])
         return
     context.out.table(
-        ("State", "Run", Column("Id", right=True), "Asked for", Column("Time", right=True)),
+        (
+            "State",
+            "Run",
+            Column("Id", right=True, spare=2),
+            Column("Asked for", spare=1),
+            Column("Time", right=True, spare=3),
+        ),
         [
             (
                 context.out.state(row.state),
@@ -118,9 +124,9 @@ def show(
         out.table(
             (
                 "Failed",
-                Column("After", right=True),
-                "When",
-                "Worker",
+                Column("After", right=True, spare=2),
+                Column("When", spare=3),
+                Column("Worker", spare=1),
                 Column("Error", wraps=True),
             ),
             [_failure(attempt, view.run, out) for attempt in failures],

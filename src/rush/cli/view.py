@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 COLUMNS = (
     "State",
     "Job",
-    Column("Attempt", right=True),
-    Column("Time", right=True),
-    "Progress",
+    Column("Attempt", right=True, spare=3),
+    Column("Time", right=True, spare=2),
+    Column("Progress", spare=1),
     Column("", wraps=True),
 )
 
