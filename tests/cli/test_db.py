@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from rush.cli.db import find_psql, shell_environment, without_password
+from rush.store.embedded import Embedded
 from rush.store.migrate import load
 
 RUSH = Path(sys.executable).parent / "rush"
@@ -157,7 +158,7 @@ def test_the_embedded_server(rush, tmp_path):
             "started the embedded PostgreSQL in .rush (it stays up until `rush db stop`)\n"
         )
         assert rush("db", "url").err == ""
-        assert rush("db", "status").code == 0
+        assert rush("db", "status").code == rush("runs").code == 0
         assert rush("db", "start").out.startswith("the embedded PostgreSQL is up; reach it by: ")
         with psycopg.connect(url.out.strip()) as connection:
             assert connection.execute("SHOW search_path").fetchall() == [("public, rush",)]
@@ -165,6 +166,48 @@ def test_the_embedded_server(rush, tmp_path):
         stopped = rush("db", "stop")
     assert stopped.out == "the embedded PostgreSQL is stopped\n"
     assert rush("db", "stop").out == "the embedded PostgreSQL is not running\n"
+
+
+STOPPED = "error: the embedded PostgreSQL of {} is stopped: start it by `rush db start`\n"
+
+
+def test_an_embedded_server_that_was_stopped(rush, tmp_path):
+    """Who looks, or steps in, is told that it is stopped, with 4; what cannot do without starts it."""
+    embedded = Embedded(tmp_path / ".rush")
+    Path("etl.json").write_text('{"jobs": [{"name": "a", "class_name": "jobs.a.A"}]}')
+    try:
+        for starts in (["pipelines", "apply", "etl.json"], ["run", "etl"], ["db", "migrate"]):
+            ended = rush(*starts)
+            assert (ended.code, embedded.running()) == (0, True), (starts, ended.err)
+            assert "started the embedded PostgreSQL in .rush" in ended.err
+            rush("db", "stop")
+        for looks in LOOKING:
+            ended = rush(*looks.split())
+            assert (ended.code, ended.out) == (4, ""), looks
+            assert ended.err == STOPPED.format(tmp_path), looks
+            assert not embedded.running(), looks
+    finally:
+        embedded.remove()
+
+
+LOOKING = (
+    "runs",
+    "runs show etl/1",
+    "pipelines",
+    "pipelines show etl",
+    "pipelines versions etl",
+    "workers",
+    "workers drain w",
+    "workers reload",
+    "logs etl/1",
+    "explain etl/1",
+    "retry etl/1",
+    "cancel etl/1",
+    "pause etl",
+    "resume etl",
+    "db status",
+    "db prune --older-than 1d --yes",
+)
 
 
 def test_stopping_what_was_never_started(rush, tmp_path):

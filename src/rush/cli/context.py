@@ -2,9 +2,10 @@
 What a command works with: the project's settings, its database, and its output.
 
 The database is the one that the settings name, else the embedded server of the
-project. The embedded one is ours: it is started when it is needed and its schema
-is brought up to date. Any other belongs to somebody, and is changed only by
-`rush db migrate`.
+project. The embedded one is ours: its schema is brought up to date, and commands that
+need it to do their work start it. Those that look at what is there, or step in, do not:
+who has stopped it is told so. Any other database belongs to somebody, and is changed
+only by `rush db migrate`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from cyclopts import Group, Parameter
 
 from rush.cli.output import ColorChoice, Output
 from rush.config import LoadedSettings, load_settings
-from rush.errors import ConfigurationError
+from rush.errors import ConfigurationError, DatabaseError
 
 if TYPE_CHECKING:
     from rush.store.embedded import Embedded
@@ -108,9 +109,10 @@ class Context:
         """
         The URL of a database that is ready: it answers, and its schema fits.
 
-        With `create` an embedded server is made where the project has none yet; without,
-        that is a ConfigurationError. Raises DatabaseError where nothing answers, and
-        SchemaError where a database that is not ours needs `rush db migrate`.
+        With `create` an embedded server is started, and made where the project has none yet;
+        without, no server is a ConfigurationError, and one that is stopped a DatabaseError.
+        Raises DatabaseError where nothing answers, and SchemaError where a database that is
+        not ours needs `rush db migrate`.
         """
         from rush.store.database import connect
         from rush.store.migrate import check, migrate
@@ -124,22 +126,26 @@ class Context:
         return url
 
     def server(self, *, create: bool = False) -> str:
-        """The URL of a database, whatever its schema; an embedded server is started for it."""
+        """The URL of a database, whatever its schema. Raises as `database` does."""
         from rush.store.database import redacted
 
         url = self.settings.database_url
         if url is None:
-            url = self._started(create=create)
+            url = self._embedded_url(create=create)
         self.out.detail(f"database {redacted(url)} ({self.loaded.origins['database_url']})")
         return url
 
-    def _started(self, *, create: bool) -> str:
+    def _embedded_url(self, *, create: bool) -> str:
+        was_running = self.embedded.running()
         if not create and not self.embedded.home.exists():
             raise ConfigurationError(
                 f"there is no database for {self.project}: set RUSH_DATABASE_URL, "
                 "or start an embedded server by `rush db start`"
             )
-        was_running = self.embedded.running()
+        if not create and not was_running:
+            raise DatabaseError(
+                f"the embedded PostgreSQL of {self.project} is stopped: start it by `rush db start`"
+            )
         # Also when it runs: it may be at its start, and this waits until it answers.
         url = self.embedded.start()
         if not was_running:

@@ -30,7 +30,8 @@ def migrate(
 ) -> None:
     """Bring the schema up to date.
 
-    Migrations that were applied are skipped, so it may be called any number of times.
+    Migrations that were applied are skipped, so it may be called any number of times. An
+    embedded server is started for it.
 
     For example:
       rush db migrate
@@ -143,7 +144,7 @@ def shell(
 ) -> None:
     """Open psql on the database, where Rush's tables need no schema's name.
 
-    What stands behind -- goes to psql.
+    What stands behind -- goes to psql. An embedded server is started for it.
 
     For example:
       rush db shell
@@ -172,6 +173,10 @@ def start(*, options: DatabaseOptions = DATABASE_OPTIONS) -> None:
 @app.command
 def stop(*, options: DatabaseOptions = DATABASE_OPTIONS) -> None:
     """Stop the embedded server of the project. Its data stays.
+
+    It is started again by `rush db start`, and by what cannot do without: `rush worker`,
+    `rush run`, `rush pipelines apply`, and `rush db migrate`, `url` and `shell`. Other
+    commands say that it is stopped, and end with 4.
 
     For example:
       rush db stop

@@ -28,7 +28,7 @@ RunReference: TypeAlias = Annotated[
 
 
 def client_of(context: Context, *, create: bool = False) -> Client:
-    """A client on the command's database; with `create` an embedded server is made if need be."""
+    """A client on the command's database; with `create` an embedded server is started if need be."""
     from rush.client import Client
 
     return Client(context.database(create=create), context.settings.schema, name="rush cli")
