@@ -35,9 +35,20 @@ fix: $(VENV)/.dev ## Format, and mend what can be mended by itself
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-clean: ## Stop the project's server, and remove all that was made here
-	@if [ -x $(BIN)/rush ] && [ -e rush-demo/.rush ]; then $(BIN)/rush db stop --project rush-demo; fi
-	@if [ -x $(BIN)/rush ] && [ -e .rush ]; then $(BIN)/rush db stop; fi
+# As root the server's files may lie outside of .rush, which then has a link to them: see
+# src/rush/store/embedded.py. Another link is not followed.
+clean: ## Stop the servers of the demo and of tries here, and remove all that was made here
+	@for folder in rush-demo .; do \
+		[ -e $$folder/.rush ] || continue; \
+		if [ -x $(BIN)/rush ]; then \
+			env -u RUSH_DATABASE_URL -u DATABASE_URL $(BIN)/rush db stop --project $$folder || exit; \
+		fi; \
+		home=$$(readlink $$folder/.rush/postgres) || continue; \
+		case $${home#/var/tmp/rush-} in \
+			*/*) ;; \
+			*) echo "rm -rf $$home"; rm -rf "$$home" ;; \
+		esac; \
+	done
 	rm -rf $(VENV) .rush rush-demo .hypothesis .pytest_cache .ruff_cache .import_linter_cache dist build
 
 # The environment. What is installed is renewed when pyproject.toml has changed since, and
