@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rush.cli import engine
+from rush.cli import engine, output
+from rush.cli.run import declared_params
 from tests.support.factories import Factories
 from tests.support.meanwhile import Meanwhile, doing_meanwhile, pending
 
@@ -176,6 +177,39 @@ def test_run_with_what_cannot_be(rush, factories, connection, arguments, code, m
     assert requests_in(connection) == []
 
 
+def test_run_with_a_parameter_that_is_probably_misspelt(rush, factories, connection):
+    """
+    A parameter that is like a declared one is warned of, and given all the same; others are not.
+    """
+    factories.pipeline("etl", params={"day": "2026-11-25", "limit": 5})
+
+    warned = rush("run", "etl", "-p", "limits=3", "-p", "day=1", "-p", "colour=red")
+    quiet = rush("run", "etl", "-p", "limits=3", "-q")
+
+    assert (warned.code, quiet.code) == (0, 0)
+    assert warned.err.splitlines()[0] == (
+        'warning: the definition has no parameter "limits"; did you mean `limit`?'
+    )
+    assert warned.err.count("warning:") == 1
+    assert "warning" not in quiet.err
+    assert requests_in(connection)[0][-1] == {"limits": 3, "day": 1, "colour": "red"}
+
+
+@pytest.mark.parametrize(
+    ("definition", "declared"),
+    [
+        ({"params": {"a": 1}, "jobs": [{"params": {"b": 1}}, {}]}, {"a", "b"}),
+        ({"params": [], "jobs": [{"params": None}, 7]}, set()),
+        ({"jobs": "none"}, set()),
+    ],
+)
+def test_declared_parameters(definition, declared):
+    """
+    Parameters are declared for all jobs or for one; a definition that cannot run declares what it can.
+    """
+    assert declared_params(definition) == declared
+
+
 def test_run_of_no_pipeline(rush, factories):
     """
     A pipeline that is neither in the database nor in a file is not found, with what was meant.
@@ -309,6 +343,8 @@ def test_waiting_for_a_bad_end(rush, factories, master, meanwhile):
 
     assert ended.code == 1
     assert "error: etl/7 extract is Stuck after attempt 1: ValueError: no" in ended.err
+    assert ended.out == "✗ extract#1 Failed after 5.0 s: ValueError: no\n"
+    assert (ended.out + ended.err).count("is Stuck") == 1
     assert "help: see its log: rush logs etl/7 extract" in ended.err
     assert "rush retry etl/7" in ended.err
 
@@ -481,6 +517,44 @@ def test_logs_are_printed(rush, factories):
     }
 
 
+@pytest.mark.parametrize("follow", [(), ("-f",)])
+@pytest.mark.parametrize(("tail", "texts"), [(0, []), (2, ["third", "fourth"]), (9, None)])
+def test_the_end_of_a_log(rush, factories, follow, tail, texts):
+    """
+    --tail leaves the last lines, a traceback being a part of its own, of what is asked for.
+    """
+    factories.pipeline("etl")
+    run = factories.run(state="Complete")
+    said = ["first", "second", "third", "fourth"]
+    lines = [f"2026-11-25T08:00:0{at}.000Z INFO {text}" for at, text in enumerate(said)]
+    factories.log(run, "extract", *lines[:2], token=1)
+    factories.log(run, "load", *lines[2:], "    more of it", token=2)
+
+    ended = rush("logs", "etl/1", "--tail", tail, *follow)
+
+    assert ended.code == 0
+    told = [line.split()[-1] for line in ended.out.splitlines() if line != "    more of it"]
+    assert told == (said if texts is None else texts)
+    assert ("more of it" in ended.out) == (tail > 0)
+
+
+def test_the_end_of_one_job_s_log(rush, factories):
+    """
+    --tail counts the lines of the job that is asked for, and must be a number that can be.
+    """
+    factories.pipeline("etl")
+    run = factories.run(state="Complete")
+    factories.log(run, "extract", "2026-11-25T08:00:01.000Z INFO first", token=1)
+    factories.log(run, "load", "2026-11-25T08:00:02.000Z INFO last", token=2)
+
+    assert rush("logs", "etl/1", "extract", "-n", 1).out.split()[-1] == "first"
+    assert rush("logs", "etl/1", "extract", "-n", 1, "-f").out.split()[-1] == "first"
+    assert (
+        rush("logs", "etl/1", "--tail", "-1").err
+        == "error: flag --tail: must be 0 or more, not -1\n"
+    )
+
+
 def test_logs_of_nothing(rush, factories):
     """
     A run that has logged nothing says so beside; a job that it does not have is not found.
@@ -604,7 +678,12 @@ def test_retry_that_cannot_be(rush, factories, master, meanwhile, connection):
     factories.pipeline("etl")
     factories.run(state="Complete")
 
-    assert rush("retry", "etl/1").code == 1
+    complete = rush("retry", "etl/1")
+    assert (complete.code, complete.err) == (
+        1,
+        "error: etl/1 is Complete, and nothing of it is Stuck. To run the whole of it again: "
+        "rush retry etl/1 --from-beginning; from a job on: rush retry etl/1 JOB\n",
+    )
     assert rush("retry", "etl/1", "load", "--from-beginning").code == 2
     assert rush("retry", "etl/1", "lod").code == 3
     assert requests_in(connection) == []
@@ -612,6 +691,21 @@ def test_retry_that_cannot_be(rush, factories, master, meanwhile, connection):
     meanwhile(lambda others: others.decide(pending(others), reason="it is being cancelled"))
     ended = rush("retry", "etl/1", "--from-beginning")
     assert (ended.code, ended.err) == (1, "error: it is being cancelled\n")
+
+
+def test_retry_of_what_still_runs(rush, factories, connection):
+    """
+    Who retries a run that goes on is not told of options that would be refused.
+    """
+    factories.pipeline("etl")
+    factories.run()
+
+    ended = rush("retry", "etl/1")
+
+    assert (ended.code, requests_in(connection)) == (1, [])
+    assert ended.err == (
+        "error: etl/1 is Running, and nothing of it is Stuck; why a job waits: rush explain etl/1\n"
+    )
 
 
 def test_without_a_master_retry_and_cancel_are_asked_for(rush, factories, connection):
@@ -832,3 +926,39 @@ def test_without_workers(rush):
     ended = rush("workers", "reload")
     assert (ended.code, ended.out) == (0, "")
     assert "no worker is alive" in ended.err
+
+
+# All lists ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "columns"),
+    [
+        ("runs", ["State", "Run"]),
+        ("runs show NAME/1", ["State", "Job", "Failed", "Error"]),
+        ("pipelines", ["Name", "Last runs"]),
+        ("pipelines show NAME", ["Job", "After", "Class"]),
+        ("workers", ["Name", "State", "Slots", "Busy with"]),
+    ],
+)
+def test_lists_on_80_columns(rush, factories, monkeypatch, command, columns):
+    """
+    On a terminal of 80 columns every list has names as long as they are, and what matters most.
+    """
+    monkeypatch.setattr(output, "PIPE_WIDTH", 80)
+    pipeline, job = "an-evening-of-a-pipeline-with-a-name", "a-job-that-loads-all-there-is"
+    factories.pipeline(pipeline, {job: [], "after": [job]})
+    busy = factories.worker("worker-in-the-cellar-on-the-left", queues=("large", "default"))
+    factories.master(busy)
+    run = factories.run(pipeline, started=-4000)
+    factories.attempt(run, job, state="Failed", error="ValueError: " + "no " * 40)
+    factories.job(run, job, state="Running", attempt=2, worker=busy, started=-3600)
+
+    ended = rush(*command.replace("NAME", pipeline).split())
+
+    assert ended.code == 0
+    assert max(map(len, ended.out.splitlines())) <= 80
+    for title in columns:
+        assert title in ended.out
+    name = {"runs": f"{pipeline}/1", "pipelines": pipeline, "workers": f"{busy.name} (master)"}
+    assert name.get(command, job) in ended.out

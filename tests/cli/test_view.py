@@ -151,6 +151,6 @@ def test_each_change_is_told_once(factories, printed):
     factories.job(run, "extract", state="Stuck", attempt=2)
     assert news() == [
         "✗ extract#2 Failed after 5.0 s: no",
-        "⬣ extract is Stuck after attempt 2: no",
+        "⬣ extract is Stuck: its retries are used up",
     ]
     assert news() == []

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json as json_
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import islice
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -13,6 +16,7 @@ from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
 from rush.cli.engine import INTERRUPTED, OutageTeller, RunReference, client_of
 from rush.cli.output import ORANGE, RED
 from rush.domain.log_lines import INDENT, LogLine
+from rush.errors import ConfigurationError
 from rush.logs import escape_controls
 
 app = App(name="logs", usage="rush logs [OPTIONS] RUN [JOB]")
@@ -28,6 +32,7 @@ def logs(
     *,
     follow: Annotated[bool, Parameter(name=("--follow", "-f"), negative=())] = False,
     attempt: Annotated[int | None, Parameter(metavar="N")] = None,
+    tail: Annotated[int | None, Parameter(name=("--tail", "-n"), metavar="N")] = None,
     json: Annotated[
         bool, Parameter(name="--json", negative=(), help="Print JSON, one object a line.")
     ] = False,
@@ -41,7 +46,7 @@ def logs(
     For example:
       rush logs etl/7
       rush logs etl/7 load --attempt 2
-      rush logs etl/7 -f
+      rush logs etl/7 -f --tail 20
 
     Parameters
     ----------
@@ -51,15 +56,22 @@ def logs(
         Go on, as lines come, until the run has ended.
     attempt
         Only this attempt's.
+    tail
+        Only the last N lines; with --follow those, and what comes. A traceback is a part of its line.
     """
+    if tail is not None and tail < 0:
+        raise ConfigurationError(f"flag --tail: must be 0 or more, not {tail}")
     context = Context(options)
     out = context.out
     nothing = True
     with client_of(context) as client:
         try:
-            lines = client.run(run).logs(
-                job, attempt=attempt, follow=follow, on_outage=OutageTeller(out)
-            )
+            found = client.run(run)
+            lines = found.logs(job, attempt=attempt, follow=follow, on_outage=OutageTeller(out))
+            if tail is not None and follow:
+                lines = from_last(lines, tail, found.logs(job, attempt=attempt))
+            elif tail is not None:
+                lines = deque(lines, maxlen=tail)
             for line in lines:
                 nothing = False
                 if json:
@@ -71,6 +83,11 @@ def logs(
     if nothing:
         out.note(f"nothing has been logged; see how it stands: rush runs show {run}")
     return 0
+
+
+def from_last(lines: Iterable[LogLine], tail: int, so_far: Iterable[LogLine]) -> Iterable[LogLine]:
+    """Of lines that go on, the last of those that are there so far, and all after them."""
+    return islice(lines, max(0, sum(1 for _ in so_far) - tail), None)
 
 
 def shown(line: LogLine) -> Text:

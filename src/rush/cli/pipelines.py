@@ -59,11 +59,11 @@ def list_pipelines(
     context.out.table(
         (
             "Name",
-            Column("Version", right=True),
-            Column("Jobs", right=True),
-            "Last runs",
-            Column("Took", right=True),
-            "When",
+            Column("Version", right=True, spare=4),
+            Column("Jobs", right=True, spare=3),
+            Column("Last runs", spare=1),
+            Column("Took", right=True, spare=5),
+            Column("When", spare=2),
             Column("", wraps=True),
         ),
         [_cells(row, context.out) for row in rows],
@@ -109,10 +109,10 @@ def show(
     context.out.table(
         (
             "Job",
-            "After",
-            Column("Timeout", right=True),
-            Column("Retries", right=True),
-            "Queue",
+            Column("After", wraps=True),
+            Column("Timeout", right=True, spare=1),
+            Column("Retries", right=True, spare=2),
+            Column("Queue", spare=3),
             Column("Class", wraps=True),
         ),
         _jobs_in_order(definition),
@@ -130,7 +130,8 @@ def apply(
     """Put the definitions in files into the database.
 
     A definition that has changed becomes a new version; runs that have begun keep theirs.
-    When there is a problem in any of the files, none is applied.
+    When there is a problem in any of the files, none is applied, and the exit code is 2: what
+    was to be done could not be. (`rush validate` ends with 1, since there it is the answer.)
 
     For example:
       rush pipelines apply pipelines/etl.yaml
@@ -182,7 +183,12 @@ def versions(
         context.out.json([asdict(each) for each in found])
         return
     context.out.table(
-        (Column("Version", right=True), "Made", Column("Jobs", right=True), Column("", wraps=True)),
+        (
+            Column("Version", right=True),
+            "Made",
+            Column("Jobs", right=True, spare=1),
+            Column("", wraps=True),
+        ),
         [
             (
                 each.version,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
 from rush.cli.engine import RunReference, client_of, hear_verdict
 from rush.domain.phrases import listed
-from rush.errors import ConfigurationError
+from rush.domain.states import RunState
+from rush.errors import ConfigurationError, RefusedError
+
+if TYPE_CHECKING:
+    from rush.client import Run
 
 app = App(name="retry", usage="rush retry [OPTIONS] RUN [JOB]")
 
@@ -45,10 +49,26 @@ def retry(
     context = Context(options)
     with client_of(context) as client:
         found = client.run(run)
-        starts = found.retry(job, from_beginning=from_beginning)
+        try:
+            starts = found.retry(job, from_beginning=from_beginning)
+        except RefusedError:
+            raise RefusedError(what_else(found)) from None
         where = f"from {listed(starts)}" if starts else "from the beginning"
         if hear_verdict(client, found, context.out):
             context.out.say(f"{found.name} runs again {where}")
             context.out.note(f"see it: rush runs show {found.name}")
         else:
             context.out.say(f"asked for {found.name} to run again {where}")
+
+
+def what_else(run: Run) -> str:
+    """Why it does not run again from what is Stuck, and how it can run again."""
+    name, state = run.name, run.state
+    if state is RunState.Running:
+        return (
+            f"{name} is Running, and nothing of it is Stuck; why a job waits: rush explain {name}"
+        )
+    return (
+        f"{name} is {state}, and nothing of it is Stuck. To run the whole of it again: "
+        f"rush retry {name} --from-beginning; from a job on: rush retry {name} JOB"
+    )

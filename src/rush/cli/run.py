@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,7 @@ from rush.cli.output import LOOKS, Output
 from rush.cli.pipelines import apply_file, as_json
 from rush.cli.view import look_at
 from rush.domain.durations import format_duration, parse_duration
-from rush.domain.names import check_name, quoted
+from rush.domain.names import Guesses, check_name, quoted
 from rush.domain.params import parse_assignment
 from rush.domain.rows import RunView
 from rush.domain.states import JobState, RunState
@@ -81,6 +82,8 @@ def run(
     params = read_params(param)
     with client_of(context, create=True) as client:
         make_sure_of(check_name(pipeline, "pipeline"), client, context.project, out)
+        if params:
+            warn_of_params(params, client.pipeline(pipeline).definition, out)
         begun = client.submit(
             pipeline, job=job, jobinstance=instance, params=params, idempotency_key=key
         )
@@ -101,6 +104,23 @@ def read_params(assignments: tuple[str, ...]) -> dict[str, Any] | None:
             raise ConfigurationError(f"the parameter {quoted(key)} is given twice")
         params[key] = value
     return params or None
+
+
+def warn_of_params(params: Iterable[str], definition: dict[str, Any], out: Output) -> None:
+    """Any parameter may be given. One that nearly has the name of a declared one is a slip, likely."""
+    declared = declared_params(definition)
+    guesses = Guesses(declared)
+    for key in params:
+        if key not in declared and (meant := guesses.ending(key)):
+            out.warning(f"the definition has no parameter {quoted(key)}{meant}")
+
+
+def declared_params(definition: dict[str, Any]) -> set[str]:
+    """The parameters that a definition, right or wrong, names for the whole or for a job."""
+    jobs = definition.get("jobs")
+    owners = [definition, *(jobs if isinstance(jobs, list) else ())]
+    given = [owner.get("params") for owner in owners if isinstance(owner, dict)]
+    return {key for params in given if isinstance(params, dict) for key in params}
 
 
 # The pipeline and its file --------------------------------------------------------------

@@ -94,7 +94,7 @@ def _tell(client: Client, run: Run, out: Output, timeout: float | None, *, silen
     with client.beats(timeout, longest=OFTEN, on_outage=OutageTeller(out)) as beats:
         for _ in beats:
             over, attempts, jobs, attended = beats.outlast(look)
-            for line in teller.news(attempts, jobs):
+            for line in teller.news(attempts, jobs, over=over):
                 out.say(line)
             if over:
                 return True
@@ -111,11 +111,14 @@ class Teller:
         self._out = out
         self._told: set[tuple[object, ...]] = set()
 
-    def news(self, attempts: Iterable[AttemptRow], jobs: Iterable[JobRow]) -> Iterator[Text]:
+    def news(
+        self, attempts: Iterable[AttemptRow], jobs: Iterable[JobRow], *, over: bool = False
+    ) -> Iterator[Text]:
+        """What has not been told yet. Of a run that is `over`, its end tells what is Stuck."""
         for attempt in attempts:
             if self._is_news(attempt.job, attempt.round, attempt.attempt, attempt.state):
                 yield self._line(attempt.state, _of_attempt(attempt))
-        for job in jobs:
+        for job in () if over else jobs:
             told = _of_rest(job)
             if told and job.state and self._is_news(job.name, job.attempt, job.state, job.ready_at):
                 yield self._line(job.state, told)
@@ -149,6 +152,6 @@ def _of_rest(job: JobRow) -> str | None:
         case JobState.Waiting if job.attempt and job.ready_at:
             return f"{job.name} waits for its retry at {job.ready_at:%H:%M:%S} UTC"
         case JobState.Stuck:
-            return f"{job.name} is Stuck after attempt {job.attempt}: {job.error}"
+            return f"{job.name} is Stuck: its retries are used up"
         case _:
             return None
