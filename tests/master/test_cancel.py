@@ -291,6 +291,7 @@ def test_a_run_that_is_flagged_before_its_end_is_cancelled(
         until_it_waits()
     other.session.connection.commit()
     assert reported.result(timeout=10).refused == []
+    shared.release()
     shared.sweep()
 
     assert shared.state(run) == "Cancelled"

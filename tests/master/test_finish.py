@@ -275,8 +275,8 @@ class Story:
         outcomes = [outcome(claim, self.random.choice(states)) for claim in self.some()]
         answer = self.kernel.report(self.worker, *outcomes, want=self.random.randint(0, 2))
         assert answer.refused == []
-        self.complete += [each.key.job for each in outcomes if each.state == "Complete"]
-        self.drop({each.token for each in outcomes})
+        self.complete += [each.claim.job for each in outcomes if each.state == "Complete"]
+        self.drop({each.claim.token for each in outcomes})
         self.take(answer.claims)
 
     def complete_within(self) -> None:

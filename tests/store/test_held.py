@@ -49,7 +49,7 @@ def test_a_report_is_heard_once(kernel: Kernel, worker):
     assert again.refused == [claim.token]
     assert (again.left, again.ended) == (0, 0)
     assert everything(kernel) == before
-    assert held.archived(kernel.session, [said]) == {claim.token}
+    assert held.archived(kernel.session, [claim]) == {claim.token}
 
 
 def test_a_failure_is_heard_once(kernel: Kernel, worker):
@@ -65,19 +65,18 @@ def test_a_failure_is_heard_once(kernel: Kernel, worker):
 
     assert kernel.report(worker, said).refused == [claim.token]
     assert everything(kernel) == before
-    assert held.archived(kernel.session, [said]) == {claim.token}
+    assert held.archived(kernel.session, [claim]) == {claim.token}
 
 
 def others_words(
     kernel: Kernel, who: Registration, claim: Claim
 ) -> list[tuple[Registration, Claim]]:
     """The claim with each part of its fence wrong in turn."""
-    key = claim.key
     return [
-        (who, replace(claim, token=claim.token + 1)),
-        (who, replace(claim, claim_id=claim.claim_id + 1)),
-        (who, replace(claim, key=Key(key.run_id, key.job, key.item, key.round + 1))),
-        (who, replace(claim, key=Key(key.run_id, key.job, key.item + 1, key.round))),
+        (who, claim._replace(token=claim.token + 1)),
+        (who, claim._replace(claim_id=claim.claim_id + 1)),
+        (who, claim._replace(round=claim.round + 1)),
+        (who, claim._replace(item=claim.item + 1)),
         (replace(who, generation=who.generation + 1), claim),
         (replace(who, generation=who.generation - 1), claim),
         (kernel.worker("another"), claim),
@@ -108,7 +107,7 @@ def test_every_part_of_the_fence_counts(kernel: Kernel, worker, begun: bool, par
         kernel.append_log(who, wrong, "line")
 
     assert everything(kernel) == before
-    assert held.archived(kernel.session, [outcome(wrong)]) == set()
+    assert held.archived(kernel.session, [wrong]) == set()
     assert kernel.complete(worker, claim).refused == []
 
 

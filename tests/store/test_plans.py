@@ -25,7 +25,9 @@ ROWS = 20_000
 GROWN = ("run", "run_state", "run_job", "archive", "log", "result", "run_request")
 
 WORKERS = (
-    "report",
+    "complete",
+    "fail",
+    "claim",
     "held",
     "mark_running",
     "give_back",
@@ -133,15 +135,25 @@ def test_a_master_goes_through_no_table(grown: psycopg.Connection[Any], name: st
     assert Plan(grown, name, keyed=False).scanned == []
 
 
-def test_a_report_finds_its_rows_and_the_next_job_by_index(grown: psycopg.Connection[Any]):
+def test_a_report_finds_its_rows_by_key(grown: psycopg.Connection[Any]):
     """
-    The fence is found by the primary key, the next job at the start of the index of what is Ready.
+    The fence is found by the primary key, never by going through all that the worker holds.
     """
-    plan = Plan(grown, "report", keyed=True)
+    plan = Plan(grown, "complete", keyed=True)
 
-    assert {"run_state_pkey", "run_state_ready", "run_pkey", "pipeline_job_pkey"} <= plan.indexes
-    assert "Sort" in plan.kinds  # the few that were picked, of several queues
+    assert {"run_state_pkey", "run_pkey", "pipeline_job_pkey"} <= plan.indexes
     assert "run_state_held" not in plan.indexes
+    assert "Sort" not in plan.kinds
+
+
+def test_a_claim_takes_the_first_of_the_index(grown: psycopg.Connection[Any]):
+    """
+    The next job is found at the start of the index of what is Ready.
+    """
+    plan = Plan(grown, "claim", keyed=True)
+
+    assert {"run_state_pkey", "run_state_ready", "run_pkey"} <= plan.indexes
+    assert "Sort" in plan.kinds  # the few that were picked, of several queues
 
 
 class Plan:

@@ -258,9 +258,7 @@ class Kernel:
         return held.held(self.session, who)
 
     def append_log(self, who: Registration, claim: Claim, lines: str, part: int = 0) -> None:
-        part_of_log = LogPart(
-            key=claim.key, token=claim.token, attempt=claim.attempt + 1, part=part, lines=lines
-        )
+        part_of_log = LogPart(claim=claim, attempt=claim.attempt + 1, part=part, lines=lines)
         held.append_log(self.session, who, [part_of_log])
 
     def work(self, who: Registration, *, failing: Iterable[str] = (), only: int = 10_000) -> None:
@@ -365,9 +363,7 @@ def outcome(claim: Claim, state: OutcomeState = "Complete", **fields: Any) -> Ou
         fields = {"reason": "raised", "error": "ValueError: no"} | fields
     return Outcome(
         **{
-            "key": claim.key,
-            "token": claim.token,
-            "claim_id": claim.claim_id,
+            "claim": claim,
             "state": state,
             "began": now,
             "ended": now,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rush.domain.records import Answer, Claim, CompiledJob, Key, Outcome
+from rush.domain.records import Answer, Claim, CompiledJob, Outcome
 from rush.worker.process import RunnerProcess
 from rush.worker.reports import Reply, Request
 from rush.worker.runner import Greeting
@@ -141,8 +141,8 @@ class Bench:
     def _listen(self) -> None:
         request = self.supervisor.news()
         for outcome in request.outcomes:
-            assert outcome.token not in self.outcomes
-            self.outcomes[outcome.token] = outcome
+            assert outcome.claim.token not in self.outcomes
+            self.outcomes[outcome.claim.token] = outcome
             self.log += outcome.log or ""
         self.log += "".join(part.lines for part in request.logs)
         self.begun += [claim.token for claim, _ in request.begun]
@@ -155,8 +155,11 @@ class Bench:
 
 def claim_of(token: int, *, cancelling: bool = False) -> Claim:
     return Claim(
-        key=Key(token, "a", 0, 1),
         token=token,
+        run_id=token,
+        job="a",
+        item=0,
+        round=1,
         claim_id=token,
         job_id=token,
         pipeline="p",

@@ -32,16 +32,19 @@ class CompiledJob:
     version: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """A job that has been handed to this worker. `attempt` counts those begun before."""
+class Claim(NamedTuple):
+    """A job that has been handed to this worker: a row as the store reads it."""
 
-    key: Key
     token: int
+    run_id: int
+    job: str
+    item: int
+    round: int
     claim_id: int
     job_id: int
     pipeline: str
     jobinstance: int
+    #: How many attempts were begun before.
     attempt: int
     given_back: bool
     cancelling: bool
@@ -50,14 +53,16 @@ class Claim:
     #: From `job_parameter`: texts, to be read as people type them.
     job_params: dict[str, str | None] | None
 
+    @property
+    def key(self) -> Key:
+        return Key(self.run_id, self.job, self.item, self.round)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(slots=True, kw_only=True)
 class Outcome:
     """How an attempt ended. Instants are on this machine's monotonic clock; None: it never began."""
 
-    key: Key
-    token: int
-    claim_id: int
+    claim: Claim
     state: OutcomeState
     began: float | None
     ended: float
@@ -74,8 +79,7 @@ class Outcome:
 class LogPart:
     """Lines of an attempt that goes on, in order by `part`."""
 
-    key: Key
-    token: int
+    claim: Claim
     attempt: int
     part: int
     lines: str

@@ -6,8 +6,8 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
-from rush.domain.records import Answer, Claim, CompiledJob, Key, LogPart, Outcome
-from rush.store.session import Connection, Session, array
+from rush.domain.records import Answer, Claim, CompiledJob, LogPart, Outcome
+from rush.store.session import Connection, Session, array, numbers
 from rush.store.workers import Registration
 
 
@@ -21,50 +21,77 @@ def report(
     claim_id: int,
 ) -> Answer:
     """
-    Report outcomes, go on with what follows them, and claim up to `want` jobs.
+    Report outcomes, go on with what follows them, and claim up to `want` jobs: one commit.
 
     Instants become the database's: each is sent as the seconds that have passed since.
     Reporting the same outcomes again changes nothing.
     """
+    me = {"worker": holder.name, "generation": holder.generation}
     now = time.monotonic()
-    outcomes = sorted(outcomes, key=_by_key)
-    rows = session.many(
-        "report",
-        worker=holder.name,
-        generation=holder.generation,
-        **_keys(outcomes),
-        outcomes=array(o.state for o in outcomes),
-        began=array(None if o.began is None else now - o.began for o in outcomes),
-        ended=array(now - o.ended for o in outcomes),
-        reasons=array(o.reason for o in outcomes),
-        errors=array(o.error for o in outcomes),
-        tracebacks=array(o.traceback for o in outcomes),
-        results=array(o.result for o in outcomes),
-        logs=array(o.log for o in outcomes),
-        parts=array(o.part for o in outcomes),
-        codes=array(o.code for o in outcomes),
-        want=want,
-        idle=idle,
-        claim_id=claim_id,
-    )
-    answer = Answer()
-    for row in rows:
-        match row.kind:
-            case "claimed":
-                answer.claims.append(_claim(row))
-            case "refused":
-                answer.refused.append(row.n)
-            case "left":
-                answer.left = row.n
-            case _:
-                answer.ended = row.n
+    outcomes = sorted(outcomes, key=lambda o: o.claim.key)
+    complete = [o for o in outcomes if o.state == "Complete"]
+    others = [o for o in outcomes if o.state != "Complete"]
+    completed = failed = claimed = _nothing
+    with session.together():
+        if complete:
+            completed = session.send(
+                "complete",
+                **me,
+                **_keys([o.claim for o in complete]),
+                **_ends(complete, now),
+                results=array([o.result for o in complete]),
+                want=want,
+                claim_id=claim_id,
+            )
+        if others:
+            failed = session.send(
+                "fail",
+                **me,
+                **_keys([o.claim for o in others]),
+                **_ends(others, now),
+                outcomes=array([o.state for o in others]),
+                reasons=array([o.reason for o in others]),
+                errors=array([o.error for o in others]),
+                tracebacks=array([o.traceback for o in others]),
+            )
+        if want:
+            claimed = session.send("claim", **me, want=want, idle=idle, claim_id=claim_id)
+    return _answer(complete, others, completed(), failed(), claimed())
+
+
+def _nothing() -> list[Any]:
+    return []
+
+
+def _answer(
+    complete: Sequence[Outcome],
+    others: Sequence[Outcome],
+    completed: list[Any],
+    failed: list[Any],
+    claimed: list[Any],
+) -> Answer:
+    answer = Answer(claims=[Claim._make(row) for row in claimed])
+    if complete:
+        *handed, total = completed
+        answer.claims += [Claim._make(row[: len(Claim._fields)]) for row in handed]
+        answer.left, answer.ended = total.left, total.ended
+        if total.accepted is not None:
+            answer.refused += _missing(complete, total.accepted)
+    answer.left += len(failed)
+    if len(failed) < len(others):
+        answer.refused += _missing(others, [row.token for row in failed])
     return answer
+
+
+def _missing(outcomes: Sequence[Outcome], accepted: Sequence[int]) -> list[int]:
+    known = set(accepted)
+    return [o.claim.token for o in outcomes if o.claim.token not in known]
 
 
 def held(session: Session, holder: Registration) -> list[Claim]:
     """All that this registration holds, as the database knows it."""
     rows = session.many("held", worker=holder.name, generation=holder.generation)
-    return [_claim(row) for row in rows]
+    return [Claim._make(row) for row in rows]
 
 
 def mark_running(
@@ -78,13 +105,13 @@ def mark_running(
         worker=holder.name,
         generation=holder.generation,
         **_keys([claim for claim, _ in begun]),
-        began=array(now - began for _, began in begun),
+        began=numbers([now - began for _, began in begun]),
     )
 
 
 def give_back(session: Session, holder: Registration, claims: Collection[Claim]) -> int:
     """Give jobs to whoever wants them; their attempts are not counted. Returns how many were still held."""
-    claims = sorted(claims, key=_by_key)
+    claims = sorted(claims, key=lambda claim: claim.key)
     return session.one(
         "give_back", worker=holder.name, generation=holder.generation, **_keys(claims)
     ).count
@@ -96,30 +123,26 @@ def append_log(session: Session, holder: Registration, parts: Sequence[LogPart])
         "append_log",
         worker=holder.name,
         generation=holder.generation,
-        run_ids=array(p.key.run_id for p in parts),
-        jobs=array(p.key.job for p in parts),
-        items=array(p.key.item for p in parts),
-        rounds=array(p.key.round for p in parts),
-        attempts=array(p.attempt for p in parts),
-        tokens=array(p.token for p in parts),
-        logs=array(p.lines for p in parts),
-        parts=array(p.part for p in parts),
+        **_keys([part.claim for part in parts]),
+        attempts=numbers([p.attempt for p in parts]),
+        logs=array([p.lines for p in parts]),
+        parts=numbers([p.part for p in parts]),
     )
 
 
-def archived(session: Session, outcomes: Sequence[Outcome]) -> set[int]:
-    """Those tokens among the outcomes that have an archive row."""
+def archived(session: Session, claims: Sequence[Claim]) -> set[int]:
+    """Those tokens among the claims that have an archive row."""
     rows = session.many(
         "archived",
-        run_ids=array(o.key.run_id for o in outcomes),
-        tokens=array(o.token for o in outcomes),
+        run_ids=numbers([claim.run_id for claim in claims]),
+        tokens=numbers([claim.token for claim in claims]),
     )
     return {row.token for row in rows}
 
 
 def compiled_jobs(session: Session, job_ids: Collection[int]) -> list[CompiledJob]:
     """Compiled jobs by id."""
-    rows = session.many("compiled_jobs", job_ids=array(job_ids))
+    rows = session.many("compiled_jobs", job_ids=numbers(job_ids))
     return [CompiledJob(**row._asdict()) for row in rows]
 
 
@@ -171,41 +194,24 @@ def complete_within(
     return row is not None
 
 
-class _Keyed(Protocol):
-    @property
-    def key(self) -> Key: ...
-    @property
-    def token(self) -> int: ...
-    @property
-    def claim_id(self) -> int: ...
-
-
-def _by_key(keyed: _Keyed) -> Key:
-    return keyed.key
-
-
-def _keys(keyed: Sequence[_Keyed]) -> dict[str, str]:
+def _keys(claims: Sequence[Claim]) -> dict[str, str]:
+    columns = zip(*[claim[:6] for claim in claims], strict=True) if claims else [()] * 6
+    tokens, run_ids, jobs, items, rounds, claim_ids = columns
     return {
-        "run_ids": array(k.key.run_id for k in keyed),
-        "jobs": array(k.key.job for k in keyed),
-        "items": array(k.key.item for k in keyed),
-        "rounds": array(k.key.round for k in keyed),
-        "tokens": array(k.token for k in keyed),
-        "claim_ids": array(k.claim_id for k in keyed),
+        "run_ids": numbers(run_ids),
+        "jobs": array(jobs),
+        "items": numbers(items),
+        "rounds": numbers(rounds),
+        "tokens": numbers(tokens),
+        "claim_ids": numbers(claim_ids),
     }
 
 
-def _claim(row: Any) -> Claim:
-    return Claim(
-        key=Key(row.run_id, row.job, row.item, row.round),
-        token=row.n,
-        claim_id=row.claim_id,
-        job_id=row.job_id,
-        pipeline=row.pipeline,
-        jobinstance=row.jobinstance,
-        attempt=row.attempt,
-        given_back=row.given_back,
-        cancelling=row.cancelling,
-        params=row.params,
-        job_params=row.job_params,
-    )
+def _ends(outcomes: Sequence[Outcome], now: float) -> dict[str, str]:
+    return {
+        "began": array([None if o.began is None else now - o.began for o in outcomes]),
+        "ended": numbers([now - o.ended for o in outcomes]),
+        "logs": array([o.log for o in outcomes]),
+        "parts": numbers([o.part for o in outcomes]),
+        "codes": array([o.code for o in outcomes]),
+    }

@@ -8,7 +8,7 @@ file of the same name, or a few of them in one transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psycopg
@@ -70,6 +70,10 @@ class Session:
         with self.connection.transaction():
             yield
 
+    def together(self) -> AbstractContextManager[None]:
+        """A transaction whose answers are all read after its end: a `Wire` saves something then."""
+        return self.transaction()
+
     def listen(self, *channels: str) -> None:
         for name in channels:
             self.execute(sql.SQL("LISTEN {}").format(sql.Identifier(name)))
@@ -98,6 +102,11 @@ def array(values: Iterable[Any]) -> str:
     the values are, so that a statement is prepared once.
     """
     return "{" + ",".join(map(_element, values)) + "}"
+
+
+def numbers(values: Iterable[float]) -> str:
+    """The same for numbers none of which is missing: a third of the time."""
+    return "{" + ",".join(map(str, values)) + "}"
 
 
 def _element(value: Any) -> str:

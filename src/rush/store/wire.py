@@ -93,6 +93,20 @@ class Wire(Session):
         finally:
             self._in_transaction = False
 
+    @contextmanager
+    def together(self) -> Generator[None]:
+        """
+        One commit for what is sent in here, without the two statements that a transaction
+        costs. No answer may be asked for before the end.
+        """
+        try:
+            yield
+        except BaseException:
+            # What has been sent would be committed by whatever is sent next.
+            self.connection.close()
+            raise
+        self._synchronise()
+
     # Sending ------------------------------------------------------------------------------
 
     def _send(self, name: str, params: dict[str, Any]) -> _Sent:

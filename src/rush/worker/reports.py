@@ -225,9 +225,9 @@ class Reporter:
         if not refused:
             return []
         tokens = set(refused)
-        doubtful = [outcome for outcome in outcomes if outcome.token in tokens]
-        known = store.archived(session, doubtful)
-        return [outcome for outcome in doubtful if outcome.token not in known]
+        doubtful = [outcome for outcome in outcomes if outcome.claim.token in tokens]
+        known = store.archived(session, [outcome.claim for outcome in doubtful])
+        return [outcome for outcome in doubtful if outcome.claim.token not in known]
 
     def _look_up(self, claims: Sequence[Claim]) -> dict[int, CompiledJob]:
         wanted = {claim.job_id for claim in claims}
@@ -253,9 +253,7 @@ class Backoff:
 
 def _unstorable(outcome: Outcome, error: psycopg.Error) -> Outcome:
     return Outcome(
-        key=outcome.key,
-        token=outcome.token,
-        claim_id=outcome.claim_id,
+        claim=outcome.claim,
         state="Failed",
         began=outcome.began,
         ended=outcome.ended,

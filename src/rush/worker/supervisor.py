@@ -102,7 +102,7 @@ class Held:
     @property
     def subject(self) -> dict[str, str]:
         claim = self.claim
-        return about(f"{claim.pipeline}/{claim.jobinstance}", claim.key.job, self.attempt)
+        return about(f"{claim.pipeline}/{claim.jobinstance}", claim.job, self.attempt)
 
 
 class Supervisor:
@@ -197,8 +197,8 @@ class Supervisor:
         for outcome in reply.overtaken:
             log.warning(
                 "%s of run %s: another attempt has overtaken this one; its outcome was not accepted",
-                outcome.key.job,
-                outcome.key.run_id,
+                outcome.claim.job,
+                outcome.claim.run_id,
             )
         for claim in reply.answer.claims:
             self._accept(claim, reply.compiled)
@@ -261,9 +261,7 @@ class Supervisor:
             return
         if job is None:
             # Its version is gone from under it: somebody has deleted rows by hand.
-            log.error(
-                "run %s job %s has no compiled job; giving it back", claim.key.run_id, claim.key.job
-            )
+            log.error("run %s job %s has no compiled job; giving it back", claim.run_id, claim.job)
             self._request.given_back.append(claim)
             return
         held = Held(claim=claim, job=job, queued_at=time.monotonic())
@@ -283,7 +281,7 @@ class Supervisor:
                 self._end_or_drop(held, "overtaken")
             elif rows_by_token[token].cancelling:
                 self._end_or_drop(held, "cancelled")
-        told = {outcome.token for outcome in self._request.outcomes}
+        told = {outcome.claim.token for outcome in self._request.outcomes}
         told |= {claim.token for claim in self._request.given_back}
         for token, claim in rows_by_token.items():
             if token not in self._held and token not in told:
@@ -348,13 +346,13 @@ class Supervisor:
         runner.post([["define", held.job.id, defined]])
 
     def _body(self, held: Held) -> Body:
-        claim, key = held.claim, held.claim.key
+        claim = held.claim
         return (
             held.job.id,
-            key.run_id,
+            claim.run_id,
             claim.jobinstance,
-            key.item,
-            key.round,
+            claim.item,
+            claim.round,
             held.attempt,
             claim.claim_id,
             claim.job_params,
@@ -455,7 +453,7 @@ class Supervisor:
         if held is None:
             runner.post([["answer", None, "this attempt is over"]])
         else:
-            self._request.results_of[token] = held.claim.key.run_id
+            self._request.results_of[token] = held.claim.run_id
 
     def _died(self, runner: RunnerProcess) -> None:
         """A runner is gone. One job may have been begun; what lies in the pipe has not been."""
@@ -613,9 +611,7 @@ class Supervisor:
             text = traceback if traceback is not None else error
             self._log(held, ended or time.monotonic(), "ERROR", f"{reason}: {text}")
         return Outcome(
-            key=held.claim.key,
-            token=held.claim.token,
-            claim_id=held.claim.claim_id,
+            claim=held.claim,
             state=state,
             began=held.began,
             ended=ended or time.monotonic(),
@@ -671,8 +667,7 @@ class Supervisor:
         claim = held.claim
         self._request.logs.append(
             LogPart(
-                key=claim.key,
-                token=claim.token,
+                claim=claim,
                 attempt=held.attempt,
                 part=held.parts,
                 lines="\n".join(held.lines),

@@ -6,13 +6,118 @@
 -- IS NOT DISTINCT FROM, which no index serves: rows are found by their key, never by
 -- going through all that the worker holds.
 
--- name: report :many
--- Report outcomes, go on with what they were holding back, refill: a worker's whole
--- conversation, in one statement and one commit. Without outcomes it is a claim.
+-- name: complete :many
+-- Report jobs that are complete: each row goes, its attempt is filed, and what waited for it
+-- alone goes on, here where it may. `fail` and `claim` travel in the same transaction, so a
+-- worker's whole conversation is one commit.
 WITH me AS MATERIALIZED (
     -- Until this commits nobody can declare the worker dead (its generation is a key column).
     SELECT w.name, w.generation, w.queues,
            w.state = 'Alive' AND NOT (SELECT paused FROM rush.control) AS takes
+      FROM rush.worker w
+     WHERE w.name = %(worker)s AND w.generation = %(generation)s AND w.state <> 'Dead'
+       FOR KEY SHARE
+), over AS (
+    DELETE FROM rush.run_state s
+     USING me, unnest(%(run_ids)s::bigint[], %(jobs)s::text[], %(items)s::int[], %(rounds)s::int[],
+                      %(tokens)s::bigint[], %(claim_ids)s::bigint[], %(began)s::float8[],
+                      %(ended)s::float8[], %(results)s::text[], %(logs)s::text[], %(parts)s::int[],
+                      %(codes)s::text[]) WITH ORDINALITY
+        AS o(run_id, job, item, round, token, claim_id, began, ended, result, log, part, code, place)
+     WHERE s.run_id = o.run_id AND s.job = o.job AND s.item = o.item AND s.round = o.round
+       AND (s.worker, s.generation, s.token, s.claim_id)
+           IS NOT DISTINCT FROM (me.name, me.generation, o.token, o.claim_id)
+    RETURNING s.run_id, s.job, s.item, s.round, s.job_id, s.pipeline, s.jobinstance, s.ready_at,
+              s.attempt + (s.started_at IS NULL)::int AS attempt,
+              o.token, o.began, o.ended, o.result, o.log, o.part, o.code, o.place
+), filed AS (
+    INSERT INTO rush.archive (run_id, job, item, round, attempt, pipeline, jobinstance, state, worker,
+                              token, code, ready_at, started_at, finished_at)
+    SELECT run_id, job, item, round, attempt, pipeline, jobinstance, 'Complete', %(worker)s,
+           token, code, ready_at,
+           greatest(ready_at, statement_timestamp() - began * interval '1 second'),
+           greatest(ready_at, statement_timestamp() - ended * interval '1 second')
+      FROM over
+), logged AS (
+    INSERT INTO rush.log (run_id, job, item, round, attempt, token, part, at, lines)
+    SELECT run_id, job, item, round, attempt, token, part, statement_timestamp(), log
+      FROM over
+     WHERE log IS NOT NULL
+), kept AS (
+    INSERT INTO rush.result (run_id, job, item, round, value)
+    SELECT run_id, job, item, round, result::jsonb
+      FROM over
+     WHERE result IS NOT NULL
+    ON CONFLICT (run_id, job, item, round) DO UPDATE SET value = excluded.value
+), ended AS (
+    UPDATE rush.run r
+       SET state = 'Complete', open = 0, finished_at = statement_timestamp()
+      FROM over o JOIN rush.pipeline_job j ON j.id = o.job_id
+     WHERE j.ends_run AND o.round = 1
+       AND r.id = o.run_id AND r.state = 'Running' AND NOT r.cancelling
+    RETURNING o.token
+), following AS (
+    -- While its run is being cancelled, what follows is the master's to file; and so are the
+    -- rounds of a re-run, which have counts.
+    SELECT o.token, o.place, o.run_id, o.round, o.pipeline, o.jobinstance, r.params,
+           n.id AS job_id, n.name, n.queue, n.priority, n.limited,
+           EXISTS (SELECT FROM rush.pipeline p WHERE p.name = o.pipeline AND p.paused) AS paused
+      FROM over o
+      JOIN rush.pipeline_job j ON j.id = o.job_id
+      JOIN rush.pipeline_job n ON n.id = j.hand_off_to
+      JOIN rush.run r ON r.id = o.run_id
+     WHERE o.round = 1 AND NOT r.cancelling
+), handed AS (
+    -- This worker's, where it may and can run them, and nothing more urgent waits.
+    INSERT INTO rush.run_state (run_id, job, round, job_id, pipeline, jobinstance, state,
+                                queue, priority, limited, paused, ready_at,
+                                worker, generation, token, claim_id)
+    SELECT f.run_id, f.name, f.round, f.job_id, f.pipeline, f.jobinstance,
+           CASE WHEN f.paused THEN 'Waiting' ELSE 'Ready' END,
+           f.queue, f.priority, f.limited, f.paused, statement_timestamp(),
+           CASE WHEN m.mine THEN %(worker)s END,
+           CASE WHEN m.mine THEN %(generation)s::bigint END,
+           CASE WHEN m.mine THEN nextval('rush.token') END,
+           CASE WHEN m.mine THEN %(claim_id)s::bigint END
+      FROM me, following f
+     CROSS JOIN LATERAL (SELECT
+               me.takes AND f.place <= %(want)s AND NOT f.limited AND NOT f.paused
+               AND f.queue = ANY (me.queues)
+               AND NOT EXISTS (SELECT FROM rush.run_state u
+                                WHERE u.queue = f.queue AND u.state = 'Ready' AND u.worker IS NULL
+                                  AND NOT u.limited AND u.priority > f.priority) AS mine
+            OFFSET 0) m
+    RETURNING run_id, job, item, round, token, job_id, pipeline, jobinstance
+), noted AS (
+    INSERT INTO rush.finished (run_id, job_id, job, item, round)
+    SELECT run_id, job_id, job, item, round
+      FROM over
+     WHERE token NOT IN (SELECT token FROM ended UNION ALL SELECT token FROM following)
+    RETURNING id
+)
+SELECT h.token, h.run_id, h.job, h.item, h.round, %(claim_id)s::bigint AS claim_id,
+       h.job_id, h.pipeline, h.jobinstance, 0 AS attempt, false AS given_back, false AS cancelling,
+       r.params::text AS params,
+       CASE WHEN (SELECT EXISTS (SELECT FROM rush.job_parameter)) THEN
+           (SELECT jsonb_object_agg(p.name, p.value ORDER BY p.job)
+              FROM rush.job_parameter p
+             WHERE p.pipeline = h.pipeline AND p.job IN ('*', h.job)) END AS job_params,
+       NULL::bigint[] AS accepted, NULL::bigint AS left, NULL::bigint AS ended
+  FROM handed h JOIN rush.run r ON r.id = h.run_id
+ WHERE h.token IS NOT NULL
+UNION ALL
+-- The sum: what was accepted, where that is not all; what others must do now; the runs ended.
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+       CASE WHEN (SELECT count(*) FROM over) < cardinality(%(tokens)s::bigint[])
+            THEN ARRAY(SELECT token FROM over) END,
+       (SELECT count(*) FROM noted) + (SELECT count(*) FROM handed WHERE token IS NULL),
+       (SELECT count(*) FROM ended);
+
+-- name: fail :many
+-- Report attempts that have failed or were cancelled. What was cancelled is gone; what has
+-- failed is the master's to retry. Returns the tokens that were accepted.
+WITH me AS MATERIALIZED (
+    SELECT w.name, w.generation
       FROM rush.worker w
      WHERE w.name = %(worker)s AND w.generation = %(generation)s AND w.state <> 'Dead'
        FOR KEY SHARE
@@ -21,21 +126,18 @@ WITH me AS MATERIALIZED (
       FROM unnest(%(run_ids)s::bigint[], %(jobs)s::text[], %(items)s::int[], %(rounds)s::int[],
                   %(tokens)s::bigint[], %(claim_ids)s::bigint[], %(outcomes)s::text[],
                   %(began)s::float8[], %(ended)s::float8[], %(reasons)s::text[], %(errors)s::text[],
-                  %(tracebacks)s::text[], %(results)s::text[], %(logs)s::text[], %(parts)s::int[],
-                  %(codes)s::text[])
+                  %(tracebacks)s::text[], %(logs)s::text[], %(parts)s::int[], %(codes)s::text[])
         AS o(run_id, job, item, round, token, claim_id, outcome,
-             began, ended, reason, error, traceback, result, log, part, code)
-), over AS (
+             began, ended, reason, error, traceback, log, part, code)
+), cancelled AS (
     DELETE FROM rush.run_state s
      USING me, outcome o
      WHERE s.run_id = o.run_id AND s.job = o.job AND s.item = o.item AND s.round = o.round
        AND (s.worker, s.generation, s.token, s.claim_id)
            IS NOT DISTINCT FROM (me.name, me.generation, o.token, o.claim_id)
-       AND o.outcome <> 'Failed'
-    RETURNING s.run_id, s.job, s.item, s.round, s.job_id, s.pipeline, s.jobinstance, s.ready_at,
-              s.attempt + (o.began IS NOT NULL AND s.started_at IS NULL)::int AS attempt,
-              o.token, o.outcome, o.began, o.ended, o.reason, o.error, o.traceback,
-              o.result, o.log, o.part, o.code
+       AND o.outcome = 'Cancelled'
+    RETURNING s.run_id, s.job, s.item, s.round, s.pipeline, s.jobinstance, s.ready_at,
+              s.attempt + (o.began IS NOT NULL AND s.started_at IS NULL)::int AS attempt, o.*
 ), failed AS (
     UPDATE rush.run_state s
        SET state = 'Failed', failed_at = statement_timestamp(),
@@ -47,12 +149,11 @@ WITH me AS MATERIALIZED (
        AND (s.worker, s.generation, s.token, s.claim_id)
            IS NOT DISTINCT FROM (me.name, me.generation, o.token, o.claim_id)
        AND o.outcome = 'Failed'
-    RETURNING s.run_id, s.job, s.item, s.round, s.job_id, s.pipeline, s.jobinstance, s.ready_at,
-              s.attempt,
-              o.token, o.outcome, o.began, o.ended, o.reason, o.error, o.traceback,
-              o.result, o.log, o.part, o.code
-), accepted AS (
-    SELECT * FROM over UNION ALL SELECT * FROM failed
+    RETURNING s.run_id, s.job, s.item, s.round, s.pipeline, s.jobinstance, s.ready_at, s.attempt, o.*
+), accepted (run_id, job, item, round, pipeline, jobinstance, ready_at, attempt,
+             o_run_id, o_job, o_item, o_round, token, claim_id, outcome,
+             began, ended, reason, error, traceback, log, part, code) AS (
+    SELECT * FROM cancelled UNION ALL SELECT * FROM failed
 ), filed AS (
     INSERT INTO rush.archive (run_id, job, item, round, attempt, pipeline, jobinstance, state, worker,
                               token, code, ready_at, started_at, finished_at, reason, error, traceback)
@@ -68,61 +169,21 @@ WITH me AS MATERIALIZED (
     SELECT run_id, job, item, round, attempt, token, part, statement_timestamp(), log
       FROM accepted
      WHERE log IS NOT NULL
-), kept AS (
-    INSERT INTO rush.result (run_id, job, item, round, value)
-    SELECT run_id, job, item, round, result::jsonb
-      FROM over
-     WHERE result IS NOT NULL
-    ON CONFLICT (run_id, job, item, round) DO UPDATE SET value = excluded.value
-), complete AS (
-    -- While its run is being cancelled, what follows is the master's to file.
-    SELECT o.run_id, o.job, o.item, o.round, o.job_id, o.pipeline, o.jobinstance,
-           CASE WHEN NOT r.cancelling THEN j.hand_off_to END AS hand_off_to,
-           j.ends_run AND NOT r.cancelling AS ends_run
-      FROM over o
-      JOIN rush.pipeline_job j ON j.id = o.job_id
-      JOIN rush.run r ON r.id = o.run_id
-     WHERE o.outcome = 'Complete'
-), ended AS (
-    UPDATE rush.run r
-       SET state = 'Complete', open = 0, finished_at = statement_timestamp()
-      FROM complete c
-     WHERE c.ends_run AND r.id = c.run_id AND r.state = 'Running' AND NOT r.cancelling
-    RETURNING r.id
-), cleared AS (
-    DELETE FROM rush.run_job b USING ended e WHERE b.run_id = e.id
-), noted AS (
-    INSERT INTO rush.finished (run_id, job_id, job, item, round)
-    SELECT run_id, job_id, job, item, round
-      FROM complete
-     WHERE NOT ends_run AND hand_off_to IS NULL
-    RETURNING id
-), following AS (
-    -- The successors of chains: this worker's, where it may and can run them.
-    SELECT c.run_id, c.round, c.pipeline, c.jobinstance, j.id AS job_id, j.name, j.queue, j.priority, j.limited,
-           coalesce(c.pipeline = ANY ((SELECT array_agg(name) FROM rush.pipeline WHERE paused)::text[]), false) AS paused,
-           row_number() OVER (ORDER BY j.priority DESC, c.run_id) <= %(want)s
-               AND me.takes AND NOT j.limited AND j.queue = ANY (me.queues)
-               AND NOT EXISTS (SELECT FROM rush.run_state u
-                                WHERE u.queue = j.queue AND u.state = 'Ready' AND u.worker IS NULL
-                                  AND NOT u.limited AND u.priority > j.priority) AS mine
-      FROM me, complete c
-      JOIN rush.pipeline_job j ON j.id = c.hand_off_to
-), handed AS (
-    INSERT INTO rush.run_state (run_id, job, round, job_id, pipeline, jobinstance, state, attempt,
-                                queue, priority, limited, paused, ready_at,
-                                worker, generation, token, claim_id)
-    SELECT run_id, name, round, job_id, pipeline, jobinstance, CASE WHEN paused THEN 'Waiting' ELSE 'Ready' END,
-           CASE WHEN round > 1 THEN coalesce((SELECT attempts FROM rush.run_job b
-                                               WHERE b.run_id = f.run_id AND b.job_id = f.job_id), 0)
-                ELSE 0 END,
-           queue, priority, limited, paused, statement_timestamp(),
-           CASE WHEN mine AND NOT paused THEN %(worker)s END,
-           CASE WHEN mine AND NOT paused THEN %(generation)s::bigint END,
-           CASE WHEN mine AND NOT paused THEN nextval('rush.token') END,
-           CASE WHEN mine AND NOT paused THEN %(claim_id)s::bigint END
-      FROM following f
-    RETURNING run_id, job, item, round, token, job_id, pipeline, jobinstance, attempt, given_back, worker
+)
+SELECT token FROM accepted;
+
+-- name: claim :many
+-- Take Ready jobs, up to as many as are wanted together with what `complete` has handed on
+-- under the same claim id.
+WITH me AS MATERIALIZED (
+    SELECT w.queues, w.state = 'Alive' AND NOT (SELECT paused FROM rush.control) AS takes
+      FROM rush.worker w
+     WHERE w.name = %(worker)s AND w.generation = %(generation)s AND w.state <> 'Dead'
+       FOR KEY SHARE
+), room AS MATERIALIZED (
+    SELECT greatest(0, %(want)s - count(*)) AS jobs
+      FROM rush.run_state s
+     WHERE s.worker = %(worker)s AND s.generation = %(generation)s AND s.claim_id = %(claim_id)s
 ), picked AS MATERIALIZED (
     -- Each queue in its own order, so that the index is read from its start and no further.
     SELECT best.run_id, best.job, best.item, best.round
@@ -133,59 +194,35 @@ WITH me AS MATERIALIZED (
             WHERE s.queue = q.queue AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
               AND (%(idle)s OR NOT s.given_back)
             ORDER BY s.priority DESC, s.ready_at, s.run_id
-            LIMIT greatest(0, %(want)s - (SELECT count(*) FROM handed WHERE worker IS NOT NULL))
+            LIMIT (SELECT jobs FROM room)
               FOR UPDATE SKIP LOCKED) best
      WHERE me.takes
      ORDER BY best.priority DESC, best.ready_at, best.run_id
-     LIMIT greatest(0, %(want)s - (SELECT count(*) FROM handed WHERE worker IS NOT NULL))
-), claimed AS (
-    UPDATE rush.run_state s
-       SET worker = %(worker)s, generation = %(generation)s,
-           token = nextval('rush.token'), claim_id = %(claim_id)s
-      FROM picked p
-     WHERE s.run_id = p.run_id AND s.job = p.job AND s.item = p.item AND s.round = p.round
-    RETURNING s.run_id, s.job, s.item, s.round, s.token, s.job_id, s.pipeline, s.jobinstance,
-              s.attempt, s.given_back
-), got AS (
-    SELECT run_id, job, item, round, token, job_id, pipeline, jobinstance, attempt, given_back FROM claimed
-    UNION ALL
-    SELECT run_id, job, item, round, token, job_id, pipeline, jobinstance, attempt, given_back
-      FROM handed WHERE worker IS NOT NULL
+     LIMIT (SELECT jobs FROM room)
 )
-SELECT 'claimed' AS kind, g.token AS n, g.run_id, g.job, g.item, g.round, %(claim_id)s::bigint AS claim_id,
-       g.job_id, g.pipeline, g.jobinstance, g.attempt, g.given_back, false AS cancelling,
-       r.params::text AS params,
-       (SELECT jsonb_object_agg(p.name, p.value ORDER BY p.job)
-          FROM rush.job_parameter p
-         WHERE p.pipeline = g.pipeline AND p.job IN ('*', g.job)) AS job_params
-  FROM got g JOIN rush.run r ON r.id = g.run_id
-UNION ALL
-SELECT 'refused', o.token, o.run_id, o.job, o.item, o.round, o.claim_id,
-       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-  FROM outcome o
- WHERE (SELECT count(*) FROM accepted) < (SELECT count(*) FROM outcome)
-   AND NOT EXISTS (SELECT FROM accepted a WHERE a.token = o.token)
-UNION ALL
--- What others must do now: the master with what is finished, failed or cancelled, and with what
--- was left Ready.
-SELECT 'left', (SELECT count(*) FROM noted) + (SELECT count(*) FROM failed)
-             + (SELECT count(*) FROM over WHERE outcome = 'Cancelled')
-             + (SELECT count(*) FROM handed WHERE worker IS NULL),
-       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-UNION ALL
-SELECT 'ended', (SELECT count(*) FROM ended),
-       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL;
+UPDATE rush.run_state s
+   SET worker = %(worker)s, generation = %(generation)s,
+       token = nextval('rush.token'), claim_id = %(claim_id)s
+  FROM picked p JOIN rush.run r ON r.id = p.run_id
+ WHERE s.run_id = p.run_id AND s.job = p.job AND s.item = p.item AND s.round = p.round
+RETURNING s.token, s.run_id, s.job, s.item, s.round, s.claim_id, s.job_id, s.pipeline, s.jobinstance,
+          s.attempt, s.given_back, false AS cancelling, r.params::text AS params,
+          CASE WHEN (SELECT EXISTS (SELECT FROM rush.job_parameter)) THEN
+              (SELECT jsonb_object_agg(j.name, j.value ORDER BY j.job)
+                 FROM rush.job_parameter j
+                WHERE j.pipeline = s.pipeline AND j.job IN ('*', s.job)) END AS job_params;
 
 -- name: held :many
 -- All that this worker holds, as the database knows it: how it takes what the master
 -- assigned, learns of cancelled runs, and finds a claim whose answer was lost.
-SELECT 'held' AS kind, s.token AS n, s.run_id, s.job, s.item, s.round, s.claim_id,
+SELECT s.token, s.run_id, s.job, s.item, s.round, s.claim_id,
        s.job_id, s.pipeline, s.jobinstance,
        s.attempt - (s.state = 'Running')::int AS attempt, s.given_back, r.cancelling,
        r.params::text AS params,
-       (SELECT jsonb_object_agg(p.name, p.value ORDER BY p.job)
-          FROM rush.job_parameter p
-         WHERE p.pipeline = s.pipeline AND p.job IN ('*', s.job)) AS job_params
+       CASE WHEN (SELECT EXISTS (SELECT FROM rush.job_parameter)) THEN
+           (SELECT jsonb_object_agg(p.name, p.value ORDER BY p.job)
+              FROM rush.job_parameter p
+             WHERE p.pipeline = s.pipeline AND p.job IN ('*', s.job)) END AS job_params
   FROM rush.run_state s
   JOIN rush.run r ON r.id = s.run_id
  WHERE s.worker = %(worker)s AND s.generation = %(generation)s;
@@ -233,12 +270,13 @@ SELECT count(*) FROM given;
 INSERT INTO rush.log (run_id, job, item, round, attempt, token, part, at, lines)
 SELECT o.run_id, o.job, o.item, o.round, o.attempt, o.token, o.part, statement_timestamp(), o.log
   FROM unnest(%(run_ids)s::bigint[], %(jobs)s::text[], %(items)s::int[], %(rounds)s::int[],
-              %(attempts)s::int[], %(tokens)s::bigint[], %(logs)s::text[], %(parts)s::int[])
-    AS o(run_id, job, item, round, attempt, token, log, part)
+              %(tokens)s::bigint[], %(claim_ids)s::bigint[], %(attempts)s::int[],
+              %(logs)s::text[], %(parts)s::int[])
+    AS o(run_id, job, item, round, token, claim_id, attempt, log, part)
  WHERE (EXISTS (SELECT FROM rush.run_state s
                  WHERE s.run_id = o.run_id AND s.job = o.job AND s.item = o.item AND s.round = o.round
-                   AND (s.worker, s.generation, s.token)
-                       IS NOT DISTINCT FROM (%(worker)s, %(generation)s::bigint, o.token))
+                   AND (s.worker, s.generation, s.token, s.claim_id)
+                       IS NOT DISTINCT FROM (%(worker)s, %(generation)s::bigint, o.token, o.claim_id))
         OR EXISTS (SELECT FROM rush.archive a
                     WHERE a.run_id = o.run_id AND a.job = o.job AND a.token = o.token
                       AND a.worker = %(worker)s))

@@ -164,26 +164,30 @@ WITH RECURSIVE start AS (
     DELETE FROM rush.result v
      USING affected a JOIN rush.pipeline_job j ON j.id = a.job_id
      WHERE v.run_id = a.run_id AND v.job = j.name
-), counted AS (
-    INSERT INTO rush.run_job (run_id, job_id, round, pending, predecessors, attempts)
-    SELECT a.run_id, a.job_id, s.round, coalesce(m.jobs, 0), j.predecessors,
+), counts AS (
+    SELECT a.run_id, a.job_id, s.round, coalesce(m.jobs, 0) AS pending, j.predecessors,
            CASE WHEN s.round > 1 THEN
                greatest((SELECT max(h.attempt) FROM rush.archive h WHERE h.run_id = a.run_id AND h.job = j.name), 0)
-           ELSE 0 END
+           ELSE 0 END AS attempts
       FROM affected a
       JOIN start s ON s.run_id = a.run_id
       JOIN rush.pipeline_job j ON j.id = a.job_id
       LEFT JOIN missing m ON m.run_id = a.run_id AND m.job_id = a.job_id
+), counted AS (
+    -- A first round needs counts for fan-in alone: its chains are handed on without.
+    INSERT INTO rush.run_job (run_id, job_id, round, pending, predecessors, attempts)
+    SELECT run_id, job_id, round, pending, predecessors, attempts
+      FROM counts
+     WHERE round > 1 OR predecessors > 1
     ON CONFLICT (run_id, job_id) DO UPDATE
        SET round = excluded.round, pending = excluded.pending, attempts = excluded.attempts
-    RETURNING run_id, job_id, round, pending, attempts
 ), released AS (
     INSERT INTO rush.run_state (run_id, job, round, job_id, pipeline, jobinstance, state, attempt,
                                 queue, priority, limited, paused, ready_at)
     SELECT c.run_id, j.name, c.round, j.id, s.pipeline, s.jobinstance,
            CASE WHEN p.paused THEN 'Waiting' ELSE 'Ready' END,
            c.attempts, j.queue, j.priority, j.limited, coalesce(p.paused, false), statement_timestamp()
-      FROM counted c
+      FROM counts c
       JOIN start s ON s.run_id = c.run_id
       JOIN rush.pipeline_job j ON j.id = c.job_id
       LEFT JOIN rush.pipeline p ON p.name = s.pipeline
