@@ -196,3 +196,21 @@ def test_reads_json(value):
     text = json.dumps(value, ensure_ascii=False)
 
     assert scan(text).value == value
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "line"),
+    [
+        ("jobs:\n  - name: a\n    class_name: x\n   bad: 3\n  - name: b\n", "jobs[0]", 4),
+        ("jobs:\n  - name: a\n  - name: b\n   bad: 3\n", "jobs[1]", 4),
+        ("jobs: [{name: a} {name: b}]\n", "jobs[0]", 1),
+        ("jobs: [{name: a}, @x]\n", "jobs[1]", 1),
+        ("jobs: [{name: a}, , ]\n", "jobs[1]", 1),
+    ],
+)
+def test_a_list_that_does_not_go_on(text, place, line):
+    """What is wrong after a value of a list is told of that value, not of one that is still to come."""
+    (problem,) = problems_of(text)
+
+    assert (problem.place, problem.line) == (place, line)
+    assert problem.message.startswith("this is not YAML: ")

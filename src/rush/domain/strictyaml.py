@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from yaml.resolver import Resolver
 
-from rush.domain.located import NUMBER, Builder, Lines, Mark, give_up
+from rush.domain.located import NUMBER, Builder, Lines, Mark, Path, give_up
 from rush.domain.names import quoted
 from rush.domain.strictjson import check_size
 
@@ -32,6 +32,9 @@ _REFUSED = {
     "merge": "must be in quotes to be text, since nothing is merged here: {}",
     "tagged": "must have no tag, like !!str or !name",
 }
+
+#: What PyYAML says it was at when what follows a value of a list was neither the next one nor its end.
+_LISTS = ("while parsing a block collection", "while parsing a flow sequence")
 
 _Loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
@@ -62,12 +65,18 @@ class _Scanner:
             for event in events:
                 self._take(event, _mark(event.start_mark))
         except yaml.MarkedYAMLError as error:
-            give_up(
-                self.build.path, f"this is not YAML: {error.problem}", _mark(error.problem_mark)
-            )
+            path = self._path_of(error)
+            give_up(path, f"this is not YAML: {error.problem}", _mark(error.problem_mark))
         if not self._documents:
             give_up((), "is empty", Mark(1, 1))
         return self.build
+
+    def _path_of(self, error: yaml.MarkedYAMLError) -> Path:
+        """What could not be read on. In a list that did not go on, that is its last value."""
+        path = self.build.path
+        if error.context in _LISTS and path and isinstance(path[-1], int):
+            return (*path[:-1], path[-1] - 1) if path[-1] else path[:-1]
+        return path
 
     def _take(self, event: yaml.Event, mark: Mark) -> None:
         match event:
