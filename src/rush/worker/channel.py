@@ -1,8 +1,8 @@
 """
 The wire between a supervisor and one of its runners.
 
-Two things connect them. A socket pair carries messages both ways: JSON arrays, each
-behind its length in four bytes. A pipe, the *baton*, carries tokens, eight bytes each,
+Two things connect them. A socket pair carries messages both ways: JSON arrays, in frames
+of one or more, each frame behind its length in four bytes. A pipe, the *baton*, carries tokens, eight bytes each,
 from the supervisor to the runner: a token in the pipe is a job that has been handed to
 the runner and not begun.
 
@@ -12,13 +12,15 @@ the runner and not begun.
     token                       ── baton  ──▶        takes one token: begins that job
                                 ◀── socket ──        ["begin", token, at]
                                 ◀── socket ──        ["log", token, at, level, text] …
-                                ◀── socket ──        ["end", token, at, outcome]
+                                ◀── socket ──        ["end", token, at, outcome, next token]
 
 The body goes before its token, and tokens come in the order of their bodies. A token
 is read by exactly one of the two, since the kernel gives each eight bytes of a pipe to
 one reader. So the supervisor takes back what has not begun by reading the baton itself,
 whatever the runner is doing, and it cannot be wrong about what has: a job is begun when
-its token is neither in the pipe nor ended. At most one job is begun at a time.
+its token is neither in the pipe nor ended. At most one job is begun at a time. A runner
+that finds a token behind the one that has ended begins it at once, and says so in the
+same message.
 
 Instants are seconds on the monotonic clock, which all processes of a machine share.
 """
@@ -31,7 +33,7 @@ import select
 import socket
 import struct
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 Message = list[Any]
@@ -62,12 +64,11 @@ class Channel:
 
     def send(self, *messages: Message) -> None:
         """Send, waiting until the wire has taken all of it."""
-        self.wire.sendall(b"".join(map(_frame, messages)))
+        self.wire.sendall(_frame(messages))
 
-    def post(self, messages: Iterable[Message]) -> None:
+    def post(self, messages: Sequence[Message]) -> None:
         """Send what the wire takes now; `flush` sends the rest. Never waits."""
-        for message in messages:
-            self._outbox += _frame(message)
+        self._outbox += _frame(messages)
         self.flush()
 
     @property
@@ -116,14 +117,14 @@ class Channel:
         self._unpack()
 
     def _unpack(self) -> None:
-        """Take the whole messages out of the inbox."""
+        """Take the whole frames out of the inbox."""
         inbox, start = self._inbox, 0
         while len(inbox) - start >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(inbox, start)
             end = start + _LENGTH.size + length
             if len(inbox) < end:
                 break
-            self._messages.append(_decode(inbox[start + _LENGTH.size : end].decode()))
+            self._messages += _decode(inbox[start + _LENGTH.size : end].decode())
             start = end
         del inbox[:start]
 
@@ -183,6 +184,6 @@ class Baton:
             os.close(self.writing)
 
 
-def _frame(message: Message) -> bytes:
-    body = _encode(message).encode()
+def _frame(messages: Sequence[Message]) -> bytes:
+    body = _encode(messages).encode()
     return _LENGTH.pack(len(body)) + body

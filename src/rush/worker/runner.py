@@ -208,20 +208,18 @@ class Runner:
 
     def run(self) -> None:
         surroundings = Surroundings(self.project)
-        token = self.baton.wait()
-        self._begin(token, [])
+        token = self._wait()
         while True:
             ended = self._perform(token, self._body(token))
             surroundings.restore()
-            # One message when there is more to do at once: the end of this and the next begin.
             following = self.baton.take()
-            if following is None:
-                self._send(ended)
-                following = self.baton.wait()
-                self._begin(following, [])
-            else:
-                self._begin(following, [ended])
-            token = following
+            self._send([*ended, following])
+            token = self._wait() if following is None else following
+
+    def _wait(self) -> int:
+        token = self.baton.wait()
+        self._send(["begin", token, time.monotonic()])
+        return token
 
     def ask(self, what: str, token: int) -> Any:
         """Ask the supervisor something and wait for the answer. Raises RuntimeError with its reason."""
@@ -259,14 +257,12 @@ class Runner:
             self._send(["log", attempt.token, time.monotonic(), level, text])
         elif before <= self.greeting["max_log_bytes"]:
             self._send(["log", attempt.token, time.monotonic(), "WARNING",
-                        "the log of this attempt is full (setting max_log_bytes); further lines are dropped"])  # fmt: skip
+                        f"the log of this attempt is full ({self.greeting['max_log_bytes']} bytes, "
+                        "setting max_log_bytes): further lines are dropped"])  # fmt: skip
 
-    def _send(self, *messages: Message) -> None:
+    def _send(self, message: Message) -> None:
         with self._sending:
-            self.channel.send(*messages)
-
-    def _begin(self, token: int, before: list[Message]) -> None:
-        self._send(*before, ["begin", token, time.monotonic()])
+            self.channel.send(message)
 
     def _body(self, token: int) -> Body:
         """The body of a token. Those before it were taken back, and will not come."""

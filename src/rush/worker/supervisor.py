@@ -19,17 +19,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import select
 import selectors
 import signal
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from rush.domain.records import Claim, CompiledJob, LogPart, Outcome
-from rush.logs import about
+from rush.logs import about, utc_second
 from rush.worker.process import RunnerProcess
 from rush.worker.reports import Reply, Request
 
@@ -44,6 +45,8 @@ Progress = dict[int, list[float | None]]
 
 Ending = Literal["timeout", "cancelled", "stopping", "lost contact", "overtaken"]
 
+LEVELS = logging.getLevelNamesMapping()
+
 COMPLETE: dict[str, Any] = {"outcome": "Complete"}
 
 #: A job that has run this long is marked as Running in the database; most are over before.
@@ -52,6 +55,8 @@ MARK_AFTER = 0.010
 LONG = 0.050
 #: How many seconds' worth of short jobs a runner may hold beyond the one that it runs.
 AHEAD = 0.030
+#: While runners have enough ahead, what they say is gathered for so long.
+LINGER = 0.001
 #: No runner holds more jobs ahead than this.
 AHEAD_LIMIT = 250
 #: Lines of a job that goes on are kept in the database this often.
@@ -112,6 +117,7 @@ class Supervisor:
         self.limits = limits
         self._start_runner = start_runner
         self._selector = selectors.DefaultSelector()
+        self._watched: list[int] = []
         self._runners: list[RunnerProcess] = []
         self._held: dict[int, Held] = {}
         self._queue: deque[Held] = deque()
@@ -119,7 +125,7 @@ class Supervisor:
         self._mean = LONG
         self._log_at = 0.0
         self._progress: Progress = {}
-        self._clock: tuple[datetime, float] | None = None
+        self._clock: tuple[float, float] | None = None
         self._stopping = False
 
     # What the worker sees -----------------------------------------------------------
@@ -150,18 +156,23 @@ class Supervisor:
             self._add_runner()
 
     def watch(self, descriptor: int, called: Callable[[], None]) -> None:
-        """Call something when a file descriptor can be read."""
+        """Call something when a file descriptor can be read: at once, whatever the runners do."""
+        self._watched.append(descriptor)
         self._selector.register(descriptor, selectors.EVENT_READ, called)
 
     def set_clock(self, database_now: datetime, monotonic: float) -> None:
         """What the database's clock said at a monotonic instant: log lines are told in it."""
-        self._clock = (database_now, monotonic)
+        self._clock = (database_now.timestamp(), monotonic)
 
     def wait(self, timeout: float) -> None:
         """Take in what runners send, waiting so many seconds at most for something to happen."""
         due = self._next_due()
         if due is not None:
             timeout = min(timeout, max(0.0, due - time.monotonic()))
+        if timeout > LINGER and self._runners_are_supplied():
+            # What they say can wait a moment, and is cheaper to hear at once.
+            select.select(self._watched, [], [], LINGER)
+            timeout -= LINGER
         for key, _ in self._selector.select(timeout):
             # What an earlier one of these calls has closed is called no more.
             now = self._selector.get_map().get(key.fd)
@@ -310,7 +321,7 @@ class Supervisor:
         while self._queue and runners:
             held = self._queue[0]
             alone = held.job.isolation == "process"
-            runner = min(runners, key=RunnerProcess.load)
+            runner = min(runners, key=RunnerProcess.load) if len(runners) > 1 else runners[0]
             if alone and not runner.fresh:
                 # A process of its own: this one makes room for one that nobody has used.
                 if not runner.free:
@@ -363,21 +374,21 @@ class Supervisor:
 
     def _read(self, runner: RunnerProcess) -> None:
         for message in runner.incoming():
-            match message:
-                case ["log", token, at, level, text]:
-                    if (held := self._held.get(token)) is not None:
-                        self._log(held, at, level, text)
-                case ["end", token, at, outcome]:
-                    self._ended(runner, token, at, outcome or COMPLETE)
-                case ["begin", token, at]:
-                    self._begun(runner, token, at)
-                case ["progress", token, done, total]:
-                    if token in self._held:
-                        self._progress = self._progress | {token: [done, total]}
-                case ["ask", token, "results"]:
-                    self._asked(runner, token)
-                case _:
-                    log.error("a runner says what nobody understands: %r", message)
+            kind, token, *rest = message
+            if kind == "end":
+                self._ended(runner, token, *rest)
+            elif kind == "log":
+                if (held := self._held.get(token)) is not None:
+                    self._log(held, *rest)
+            elif kind == "begin":
+                self._begun(runner, token, *rest)
+            elif kind == "progress":
+                if token in self._held:
+                    self._progress = self._progress | {token: rest}
+            elif kind == "ask":
+                self._asked(runner, token)
+            else:
+                log.error("a runner says what nobody understands: %r", message)
         if runner.closed:
             self._died(runner)
         else:
@@ -405,13 +416,34 @@ class Supervisor:
         if held.ending is not None:
             held.escalate_at = time.monotonic()
 
-    def _ended(self, runner: RunnerProcess, token: int, at: float, ended: dict[str, Any]) -> None:
+    def _ended(
+        self,
+        runner: RunnerProcess,
+        token: int,
+        at: float,
+        ended: dict[str, Any] | None,
+        following: int | None,
+    ) -> None:
+        """A job has ended; None: it is complete, and there is no more to say."""
         runner.end(token)
         held = self._held.get(token)
-        if held is None:
-            return
-        if held.began is not None:
-            self._mean += 0.2 * (max(at - held.began, 0.00005) - self._mean)
+        if held is not None:
+            if held.began is not None:
+                self._mean += 0.2 * (max(at - held.began, 0.00005) - self._mean)
+            self._judge(held, at, ended or COMPLETE)
+            runner.jobs += 1
+        if following is not None:
+            self._begun(runner, following, at)
+        if self._is_worn(runner):
+            self._take_back(runner)
+            runner.retiring = True
+        if runner.free and (runner.retiring or runner.reserved or runner.killed):
+            runner.finish()
+        if self._queue:
+            self._dispatch()
+
+    def _judge(self, held: Held, at: float, ended: dict[str, Any]) -> None:
+        """What the end of a job comes to."""
         if ended["outcome"] == "Committed":
             self._committed(held)
         elif held.ending is None or (held.ending == "cancelled" and ended["outcome"] == "Complete"):
@@ -429,17 +461,12 @@ class Supervisor:
             )
         else:
             self._over_by_force(held)
-        runner.jobs += 1
-        if runner.free and (
-            runner.retiring
-            or runner.reserved
-            or runner.killed
-            or runner.jobs >= self.limits.runner_jobs
-            or runner.too_large(self.limits.runner_memory_mb)
-        ):
-            runner.retiring = True
-            runner.finish()
-        self._dispatch()
+
+    def _is_worn(self, runner: RunnerProcess) -> bool:
+        """Whether another runner is to take this one's place."""
+        return runner.takes and (
+            runner.jobs >= self.limits.runner_jobs or runner.too_large(self.limits.runner_memory_mb)
+        )
 
     def _committed(self, held: Held) -> None:
         """It has completed in its own transaction: only its last lines are left to keep."""
@@ -510,6 +537,11 @@ class Supervisor:
             self._log_at = now + LOG_EVERY
             for held in self._held.values():
                 self._keep_lines(held)
+
+    def _runners_are_supplied(self) -> bool:
+        """Whether all of them have short jobs ahead for longer than this thread lingers."""
+        enough = 2 * LINGER / self._mean
+        return all(r.queued > enough and not r.long_running(LINGER) for r in self._runners)
 
     def _all_long(self) -> bool:
         return all(r.long_running(LONG) or not r.takes for r in self._runners)
@@ -656,9 +688,7 @@ class Supervisor:
     def _log(self, held: Held, at: float, level: str, text: str) -> None:
         held.logged += len(text)
         text = _storable(text) or ""
-        job_log.log(
-            logging.getLevelNamesMapping().get(level, logging.INFO), "%s", text, extra=held.subject
-        )
+        job_log.log(LEVELS.get(level, logging.INFO), "%s", text, extra=held.subject)
         held.lines.append(f"{self._told(at)} {level} " + text.rstrip("\n").replace("\n", "\n    "))
 
     def _keep_lines(self, held: Held) -> None:
@@ -680,9 +710,9 @@ class Supervisor:
         """A monotonic instant in the database's time."""
         if self._clock is None:
             return "-"
-        database_now, monotonic = self._clock
-        instant = database_now + timedelta(seconds=at - monotonic)
-        return f"{instant:%Y-%m-%dT%H:%M:%S}.{instant.microsecond // 1000:03d}Z"
+        now, monotonic = self._clock
+        seconds, milliseconds = divmod(int((now + at - monotonic) * 1000), 1000)
+        return f"{utc_second(seconds)}.{milliseconds:03d}Z"
 
     # Runners ------------------------------------------------------------------------
 
