@@ -1,9 +1,9 @@
-"""A sitting as a picture: a group of bars for each metric, as SVG."""
+"""Pictures, as SVG: bars for each metric of a sitting, and curves of how something grows."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 from benchmarks.goals import METRICS, Metric
@@ -26,11 +26,7 @@ def draw(sitting: Sitting) -> str:
             y += HEAD + len(found) * (BAR + GAP) + 12
     about = f"{sitting.about['machine']}; {sitting.about['server'].partition(':')[0]}; {sitting.about['at']}"
     parts.append(_text(10, y + 14, about, colour="#64748b"))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y + 26}"'
-        ' font-family="system-ui, sans-serif" font-size="12">\n'
-        '<rect width="100%" height="100%" fill="#ffffff"/>\n' + "\n".join(parts) + "\n</svg>\n"
-    )
+    return _page(parts, y + 26)
 
 
 def _group(
@@ -74,4 +70,44 @@ def _text(
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}"'
         f' font-weight="{weight}" font-size="{size}">{escape(text)}</text>'
+    )
+
+
+# Curves ---------------------------------------------------------------------------------
+
+CURVE_HEIGHT, TOP, BOTTOM = 180, 40, 50
+
+
+def curve(title: str, axis: str, marks: Sequence[str], lines: Mapping[str, Sequence[float]]) -> str:
+    """Each line over the same marks, below one another, each from zero to its own most."""
+    parts = [_text(10, 20, title, weight="bold")]
+    for number, (name, values) in enumerate(lines.items()):
+        top = TOP + number * (CURVE_HEIGHT + BOTTOM)
+        parts += _line(name, values, axis, marks, top, COLOURS[number % len(COLOURS)])
+    return _page(parts, TOP + len(lines) * (CURVE_HEIGHT + BOTTOM))
+
+
+def _line(
+    name: str, values: Sequence[float], axis: str, marks: Sequence[str], top: int, colour: str
+) -> Iterator[str]:
+    bottom = top + CURVE_HEIGHT
+    step = (WIDTH - LEFT - 40) / max(1, len(values) - 1)
+    unit = (CURVE_HEIGHT - 24) / (max(values) or 1)
+    points = [(LEFT + at * step, bottom - value * unit) for at, value in enumerate(values)]
+    yield _text(LEFT - 8, top + 24, name, anchor="end")
+    yield f'<path d="M{LEFT} {bottom}H{WIDTH - 30}" stroke="#94a3b8"/>'
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
+    for (x, y), value, mark in zip(points, values, marks, strict=True):
+        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>'
+        yield _text(x, y - 8, shown(value), anchor="middle", size=10)
+        yield _text(x, bottom + 14, mark, anchor="middle", colour="#64748b", size=10)
+    yield _text(LEFT - 8, bottom + 14, axis, anchor="end", colour="#64748b", size=10)
+
+
+def _page(parts: Sequence[str], height: float) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}"'
+        ' font-family="system-ui, sans-serif" font-size="12">\n'
+        '<rect width="100%" height="100%" fill="#ffffff"/>\n' + "\n".join(parts) + "\n</svg>\n"
     )

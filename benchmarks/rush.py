@@ -156,10 +156,13 @@ class Rush:
 
     def wait_until_done(self, pipeline: str, before: int) -> None:
         """Until no request is Pending and no newer run of the pipeline is Running."""
-        while self.one("SELECT EXISTS (SELECT FROM rush.run_request WHERE status = 'Pending')"):
-            time.sleep(LOOK)
+        self.wait_until_admitted()
         oldest = before + 1
         while oldest := self._running_from(oldest, pipeline):
+            time.sleep(LOOK)
+
+    def wait_until_admitted(self) -> None:
+        while self.one("SELECT EXISTS (SELECT FROM rush.run_request WHERE status = 'Pending')"):
             time.sleep(LOOK)
 
     def _running_from(self, oldest: int, pipeline: str) -> int | None:

@@ -1,0 +1,1 @@
+"""How speed changes with size and time: a script for each question, each with options for size."""
