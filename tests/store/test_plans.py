@@ -47,6 +47,7 @@ MASTERS = (
     "end_cancelled",
     "assign",
     "pending_requests",
+    "admit_next",
     "reject",
     "admit",
     "blocked_reruns",

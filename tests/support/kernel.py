@@ -121,7 +121,7 @@ class Kernel:
         return self._perform(requests.compile_versions)
 
     def take(self) -> Round:
-        return self._perform(requests.take)
+        return self._perform(lambda round: requests.admit(round) or requests.take(round))
 
     def release(self) -> Round:
         return self._perform(finish.release)

@@ -11,6 +11,10 @@ from rush.store import runs
 
 
 def assign(round: Round) -> None:
-    for queues in runs.queue_sets(round.session):
-        with round.transaction() as session:
-            round.workers.update(runs.assign(session, queues))
+    queue_sets = round.queue_sets
+    if queue_sets is None:
+        queue_sets = runs.queue_sets(round.session)
+    with round.transaction() as session:
+        handed = [runs.assign(session, queue_set) for queue_set in queue_sets]
+    for worker_ids in handed:
+        round.workers.update(worker_ids())

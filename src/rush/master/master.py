@@ -4,9 +4,11 @@ The master: one thread that decides whatever needs to see more than one job at o
     finish ─ timeouts ─ retries ─ requests ─ waiting ─ assign
 
 are its tasks, in this order, each a set-based statement over everything that is due, in
-a transaction that is fenced by the term. A round begins with one look at what there is
-(`outlook`), so that a task with nothing to do costs nothing; between rounds the master
-rests until the bell rings, the next thing is due, or the poll interval has passed.
+a transaction that is fenced by the term. A round begins with what bells mostly ring for:
+new runs of pipelines that are known, and their first jobs to idle workers, in one round
+trip. One look at what there is (`outlook`) follows, so that a task with nothing to do
+costs nothing. Between rounds the master rests until the bell rings, the next thing is due,
+or the poll interval has passed.
 
 It leads only while the election (`worker.heartbeat`) says so, and stops before each
 task once its trust in the term has run out. A renewal that is confirmed late gives the
@@ -132,9 +134,12 @@ class Master:
 
     def _round(self, session: Session, term: int, tasks: Tasks) -> float:
         """One round. Returns how many seconds to rest."""
-        round = Round(session=session, term=term)
+        round = Round(session=session, term=term, queue_sets=tasks.queue_sets)
+        # Before the look at what there is: this is what bells ring for, and somebody waits for it.
+        all_plain = requests.admit(round)
         outlook = runs.outlook(session)
-        for task in tasks.due(outlook):
+        round.queue_sets = outlook.queue_sets
+        for task in tasks.due(outlook, all_plain=all_plain):
             if self._term != term or not self._trusted:
                 log.warning("term %s is not trusted any more", term)
                 break
@@ -169,10 +174,13 @@ class Tasks:
         self._alerts = Alerts(settings.alert_command, settings.alert_webhook, ring)
         self._retention = Retention(settings.retention_days)
         self._buried_at = -BURY_ALONE_EVERY
+        #: The sets of queues that workers served at the last look.
+        self.queue_sets: list[str] = []
 
-    def due(self, outlook: Any) -> list[Callable[[Round], None]]:
-        """The tasks that have something to do, in their order."""
+    def due(self, outlook: Any, *, all_plain: bool) -> list[Callable[[Round], None]]:
+        """The tasks that have something to do, in their order; plain requests are not among it."""
         now = time.monotonic()
+        self.queue_sets = outlook.queue_sets
         tasks: list[Callable[[Round], None]] = []
         if outlook.finished:
             tasks.append(finish.release)
@@ -184,14 +192,14 @@ class Tasks:
             tasks.append(self._retry)
         if outlook.uncompiled:
             tasks.append(requests.compile_versions)
-        if outlook.requested:
+        if outlook.requested and not all_plain:
             tasks.append(requests.take)
         if self._pauses.due(outlook.paused):
             tasks.append(self._pauses.apply)
         if outlook.next_ready is not None and outlook.next_ready <= outlook.now:
             tasks.append(waiting.wake)
         # What is released or asked for in this round is handed out in this round.
-        if tasks or outlook.ready:
+        if tasks or (outlook.ready and not all_plain):
             tasks.append(assign.assign)
         if now >= self._bury_at(outlook):
             self._buried_at = now

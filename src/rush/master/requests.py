@@ -1,7 +1,8 @@
 """
 Task: take run requests.
 
-New definitions are compiled first; what is wrong with one is kept beside it, and every
+Most requests ask for the next run of a pipeline that can run: they become runs in one
+statement. New definitions are compiled; what is wrong with one is kept beside it, and every
 request for it is rejected with that reason. Then each pending request, oldest first, is
 one of: a new run, a re-run of one that has ended (or of a Stuck job while the rest of
 its run goes on), a cancel, or refused with a reason that says what is in the way.
@@ -22,10 +23,13 @@ import psycopg
 from rush.domain.definition import read_definition
 from rush.errors import DefinitionError
 from rush.master.tasks import BATCH, Round
-from rush.store import pipelines, requests
+from rush.store import pipelines, requests, runs
 from rush.store.session import Session
 
 log = logging.getLogger("rush.master")
+
+#: So many requests become runs at once: few enough that workers begin before all of them have.
+ADMITTED = 500
 
 
 def compile_versions(round: Round) -> None:
@@ -36,8 +40,28 @@ def compile_versions(round: Round) -> None:
     round.more |= bool(versions)
 
 
+def admit(round: Round) -> bool:
+    """
+    Make runs of the plain requests at the head of the line, and hand out what is Ready: one
+    round trip, with which every round begins. Says whether there was nothing but plain ones.
+    """
+    try:
+        with round.transaction() as session:
+            admitted = requests.admit_next(session, limit=ADMITTED)
+            handed = [runs.assign(session, queue_set) for queue_set in round.queue_sets or ()]
+    except psycopg.DataError as error:
+        log.warning("a request cannot be taken: %s", error)
+        return False
+    for worker_ids in handed:
+        round.workers.update(worker_ids())
+    made, seen = admitted()
+    round.watchers |= made > 0
+    round.more |= made > 0
+    return 0 < made == seen
+
+
 def take(round: Round) -> None:
-    """Decide about the oldest pending requests."""
+    """Decide about the oldest pending requests, whatever they are."""
     decided = _take(round, BATCH)
     round.watchers |= decided
     round.more |= decided
@@ -166,8 +190,8 @@ def _refuse_blocked(session: Session, verdicts: Verdicts) -> None:
 
 
 def _start(session: Session, new: Sequence[tuple[int, int, int | None]]) -> None:
-    runs = requests.admit(session, [(request, version) for request, version, _ in new])
-    later = [(runs[r], job) for r, _, job in new if job is not None and r in runs]
+    made = requests.admit(session, [(request, version) for request, version, _ in new])
+    later = [(made[r], job) for r, _, job in new if job is not None and r in made]
     if later:
         requests.open_round(session, later)
 

@@ -29,6 +29,8 @@ class Round:
     session: Session
     term: int
     workers: set[int] = field(default_factory=set[int])
+    #: The sets of queues that workers serve, where somebody has looked just now.
+    queue_sets: list[str] | None = None
     #: Runs have come to rest, or new ones have begun: watchers want to know.
     watchers: bool = False
     #: A task has left something undone: the next round comes at once.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rush.store.session import Session, array
@@ -43,6 +43,15 @@ def request_by_key(session: Session, idempotency_key: str) -> Any:
 def pending_requests(session: Session, *, limit: int) -> list[Any]:
     """The oldest pending requests, locked, with what the decision about them needs."""
     return session.many("pending_requests", limit=limit)
+
+
+def admit_next(session: Session, *, limit: int) -> Callable[[], tuple[int, int]]:
+    """
+    Make runs of the plain requests at the head of the line. What is returned waits for the
+    answer: how many were made, and how many requests were looked at.
+    """
+    rows = session.send("admit_next", limit=limit)
+    return lambda: (rows()[0].made, rows()[0].seen)
 
 
 def reject(session: Session, refusals: Sequence[tuple[int, str, int | None]]) -> None:

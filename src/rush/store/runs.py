@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from rush.store.session import Session, array
+from rush.store.session import Session
 
 
 def outlook(session: Session) -> Any:
@@ -67,12 +67,15 @@ def end_cancelled(session: Session) -> list[Any]:
     return session.many("end_cancelled")
 
 
-def queue_sets(session: Session) -> list[list[str]]:
-    """The different sets of queues that workers serve."""
-    return [row.queues for row in session.many("queue_sets")]
+def queue_sets(session: Session) -> list[str]:
+    """The different sets of queues that workers serve, each as the text of an array."""
+    return session.one("queue_sets").sets
 
 
-def assign(session: Session, queues: Sequence[str]) -> list[int]:
-    """Hand Ready jobs to workers of these queues that have free slots. Returns their ids."""
-    rows = session.many("assign", queues=array(queues), claim_id=secrets.randbits(62))
-    return [row.worker_id for row in rows]
+def assign(session: Session, queue_set: str) -> Callable[[], list[int]]:
+    """
+    Hand Ready jobs to workers of these queues that have free slots. What is returned waits
+    for the answer: the ids of the workers.
+    """
+    rows = session.send("assign", queues=queue_set, claim_id=secrets.randbits(62))
+    return lambda: [row.worker_id for row in rows()]

@@ -77,6 +77,7 @@ CREATE TABLE rush.pipeline_job (
     UNIQUE (version_id, position),
     UNIQUE (version_id, name)
 );
+CREATE INDEX pipeline_job_roots ON rush.pipeline_job (version_id) WHERE predecessors = 0;
 COMMENT ON TABLE rush.pipeline_job IS
     'The compiled jobs of each version. What a worker may do by itself is decided here, once.';
 COMMENT ON COLUMN rush.pipeline_job.hand_off_to IS

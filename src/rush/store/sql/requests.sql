@@ -33,6 +33,60 @@ SELECT q.id, q.action, q.pipeline, q.job, q.jobinstance,
   LEFT JOIN rush.pipeline_job j ON j.version_id = coalesce(r.version_id, v.id) AND j.name = q.job
  ORDER BY q.id;
 
+-- name: admit_next :one
+-- Make runs of the plain requests at the head of the line: each the next run of a pipeline
+-- that can run, from its beginning. Anything else, and what stands behind it, is left to the
+-- decision about each.
+WITH pending AS MATERIALIZED (
+    SELECT id, pipeline, params, created_at,
+           action = 'start' AND job IS NULL AND jobinstance IS NULL AS plain
+      FROM rush.run_request
+     WHERE status = 'Pending'
+     ORDER BY id
+     LIMIT %(limit)s
+       FOR UPDATE SKIP LOCKED
+), known AS MATERIALIZED (
+    SELECT p.name, p.paused, v.id AS version_id, v.roots,
+           coalesce((SELECT max(r.jobinstance) FROM rush.run r WHERE r.pipeline = p.name), 0) AS last
+      FROM (SELECT DISTINCT pipeline FROM pending) d
+      JOIN rush.pipeline p ON p.name = d.pipeline
+     CROSS JOIN LATERAL (SELECT v.id, v.roots, v.compiled_at, v.error
+                           FROM rush.pipeline_version v
+                          WHERE v.pipeline = p.name ORDER BY v.version DESC LIMIT 1) v
+     WHERE v.compiled_at IS NOT NULL AND v.error IS NULL
+), asked AS (
+    SELECT q.id, q.pipeline, q.params, q.created_at, k.version_id, k.roots,
+           k.last + row_number() OVER (PARTITION BY q.pipeline ORDER BY q.id) AS jobinstance
+      FROM pending q JOIN known k ON k.name = q.pipeline
+     WHERE q.id < coalesce((SELECT min(id) FROM pending
+                             WHERE NOT plain OR pipeline NOT IN (SELECT name FROM known)),
+                           9223372036854775807)
+), made AS (
+    INSERT INTO rush.run (pipeline, jobinstance, version_id, state, open, params, request_id,
+                          created_at, started_at)
+    SELECT pipeline, jobinstance, version_id, 'Running', roots, params, id,
+           created_at, greatest(created_at, statement_timestamp())
+      FROM asked
+     ORDER BY id
+    ON CONFLICT (pipeline, jobinstance) DO NOTHING
+    RETURNING id, pipeline, jobinstance, version_id, request_id
+), accepted AS (
+    UPDATE rush.run_request q
+       SET status = 'Accepted', run_id = m.id, jobinstance = m.jobinstance, decided_at = statement_timestamp()
+      FROM made m
+     WHERE q.id = m.request_id
+), released AS (
+    INSERT INTO rush.run_state (run_id, job, job_id, pipeline, jobinstance, state,
+                                queue, priority, limited, paused, ready_at)
+    SELECT m.id, j.name, j.id, m.pipeline, m.jobinstance,
+           CASE WHEN k.paused THEN 'Waiting' ELSE 'Ready' END,
+           j.queue, j.priority, j.limited, k.paused, statement_timestamp()
+      FROM made m
+      JOIN known k ON k.name = m.pipeline
+      JOIN rush.pipeline_job j ON j.version_id = k.version_id AND j.predecessors = 0
+)
+SELECT (SELECT count(*) FROM made) AS made, (SELECT count(*) FROM pending) AS seen;
+
 -- name: reject :exec
 UPDATE rush.run_request q
    SET status = 'Rejected', reason = o.reason, decided_at = statement_timestamp(),

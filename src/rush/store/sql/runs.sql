@@ -334,13 +334,15 @@ SELECT statement_timestamp() AS now,
        EXISTS (SELECT FROM rush.run_state
                 WHERE state = 'Ready' AND worker IS NULL AND NOT limited) AS ready,
        (SELECT count(*) FROM rush.worker WHERE state <> 'Dead') AS workers,
+       ARRAY(SELECT queues::text FROM rush.worker WHERE state = 'Alive'
+              GROUP BY queues ORDER BY cardinality(queues), queues) AS queue_sets,
        (SELECT string_agg(name, ' ' ORDER BY name) FROM rush.pipeline WHERE paused) AS paused,
        (SELECT min(ready_at) FROM rush.run_state WHERE state = 'Waiting' AND NOT paused) AS next_ready,
        (SELECT min(deadline_at) FROM rush.run_state WHERE state = 'Running') AS next_deadline,
        (SELECT min(next_at) FROM rush.alert) AS next_alert;
 
--- name: queue_sets :many
--- The different sets of queues that workers serve, those of specialists first: the others can
--- do something else.
-SELECT queues FROM rush.worker WHERE state = 'Alive'
- GROUP BY queues ORDER BY cardinality(queues), queues;
+-- name: queue_sets :one
+-- The different sets of queues that workers serve, as texts, those of specialists first: the
+-- others can do something else.
+SELECT ARRAY(SELECT queues::text FROM rush.worker WHERE state = 'Alive'
+              GROUP BY queues ORDER BY cardinality(queues), queues) AS sets;
