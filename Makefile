@@ -7,6 +7,8 @@ PYTHON ?=
 MARKS  ?= not slow
 # How many run side by side: a number, or as many as there are cores.
 BESIDE ?= auto
+# How often `make bench-peers` measures each product, in turns.
+ROUNDS ?= 5
 
 BIN := $(VENV)/bin
 
@@ -34,6 +36,17 @@ check: $(VENV)/.dev ## Check format, lint, types and layers
 fix: $(VENV)/.dev ## Format, and mend what can be mended by itself
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
+
+.PHONY: bench bench-peers bench-growth
+
+bench: $(VENV)/.demo ## Measure Rush alone, in about two minutes
+	@$(BIN)/python -m benchmarks
+
+bench-peers: $(VENV)/.demo ## Measure it beside PgQueuer, procrastinate and DBOS, in about an hour
+	@$(BIN)/python -m benchmarks --peers --rounds $(ROUNDS)
+
+bench-growth: $(VENV)/.demo ## Measure how it changes with size and time, in about ten minutes
+	@$(BIN)/python -m benchmarks.growth
 
 # As root the server's files may lie outside of .rush, which then has a link to them: see
 # src/rush/store/embedded.py. Another link is not followed.

@@ -31,7 +31,7 @@ METRICS = {
     "long": Metric("W3 chain of 10 x fibo(33), times bare Python", "x", "less", 1.02),
     "pipelines": Metric("W4 1,000 runs of three jobs", "steps/s", "more", 15_000),
     "diamonds": Metric("W5 1,000 diamonds of four jobs", "jobs/s", "more", 8_000),
-    "fan": Metric("W5 fan of 10,000, out and in", "s", "less", 1),
+    "fan": Metric("W5 fan of 10,000 jobs, out and in", "s", "less", 1),
     "process": Metric("a process per attempt, a step", "ms", "less", 10),
     "wal": Metric("WAL a step of W4", "KiB", "less", 1),
     "commits": Metric("commits a step of W4", "", "less", 0.02),
@@ -48,7 +48,8 @@ class Sizes:
     short: int = 40
     long: int = 10
     diamonds: int = 1_000
-    width: int = 10_000
+    #: With the first and the last, as many jobs as a definition may have.
+    width: int = 9_998
 
     def scaled(self, scale: float) -> Self:
         """A part of it, to try whether everything works: its values say nothing."""
