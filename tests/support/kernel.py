@@ -219,6 +219,7 @@ class Kernel:
             self.session,
             who,
             outcomes,
+            keep=want,
             want=want,
             idle=idle,
             claim_id=next(self._claim_ids),

@@ -96,3 +96,5 @@ class Answer:
     left: int = 0
     #: How many runs this report has ended.
     ended: int = 0
+    #: There may be something Ready to claim.
+    ready: bool = False

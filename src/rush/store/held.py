@@ -16,12 +16,14 @@ def report(
     holder: Registration,
     outcomes: Sequence[Outcome],
     *,
+    keep: int,
     want: int,
     idle: bool,
     claim_id: int,
 ) -> Answer:
     """
-    Report outcomes, go on with what follows them, and claim up to `want` jobs: one commit.
+    Report outcomes, go on with up to `keep` jobs that follow them, and claim what is Ready,
+    up to `want` together with these: one commit.
 
     Instants become the database's: each is sent as the seconds that have passed since.
     Reporting the same outcomes again changes nothing.
@@ -40,7 +42,7 @@ def report(
                 **_keys([o.claim for o in complete]),
                 **_ends(complete, now),
                 results=array([o.result for o in complete]),
-                want=want,
+                keep=keep,
                 claim_id=claim_id,
             )
         if others:
@@ -74,10 +76,11 @@ def _answer(
     if complete:
         *handed, total = completed
         answer.claims += [Claim._make(row[: len(Claim._fields)]) for row in handed]
-        answer.left, answer.ended = total.left, total.ended
+        answer.left, answer.ended, answer.ready = total.left, total.ended, total.ready
         if total.accepted is not None:
             answer.refused += _missing(complete, total.accepted)
     answer.left += len(failed)
+    answer.ready |= bool(failed)
     if len(failed) < len(others):
         answer.refused += _missing(others, [row.token for row in failed])
     return answer

@@ -47,7 +47,8 @@ class Request:
     given_back: list[Claim] = field(default_factory=list[Claim])
     #: How many jobs have completed in transactions of their own, which told nobody.
     committed: int = 0
-    #: How many jobs are wanted.
+    #: How many jobs may follow those that are reported, and how many are wanted in all.
+    keep: int = 0
     want: int = 0
     idle: bool = False
     #: Ask what this worker holds.
@@ -183,19 +184,35 @@ class Reporter:
     def _report(self, session: Session, request: Request) -> Answer:
         try:
             return self._report_batch(
-                session, request.outcomes, want=request.want, idle=request.idle
+                session,
+                request.outcomes,
+                keep=request.keep,
+                want=request.want,
+                idle=request.idle,
             )
         except psycopg.DataError as error:
             log.error("an outcome cannot be stored: %s", _first_line(error))
             return self._report_apart(session, request.outcomes)
 
     def _report_batch(
-        self, session: Session, outcomes: Sequence[Outcome], *, want: int, idle: bool
+        self,
+        session: Session,
+        outcomes: Sequence[Outcome],
+        *,
+        keep: int = 0,
+        want: int = 0,
+        idle: bool = False,
     ) -> Answer:
         # The id that tells this claim from every other, made before it is sent.
         claim_id = secrets.randbits(62)
         return store.report(
-            session, self.registration, outcomes, want=want, idle=idle, claim_id=claim_id
+            session,
+            self.registration,
+            outcomes,
+            keep=keep,
+            want=want,
+            idle=idle,
+            claim_id=claim_id,
         )
 
     def _report_apart(self, session: Session, outcomes: Sequence[Outcome]) -> Answer:
@@ -205,7 +222,7 @@ class Reporter:
         while batches:
             batch = batches.pop()
             try:
-                answer = self._report_batch(session, batch, want=0, idle=False)
+                answer = self._report_batch(session, batch)
             except psycopg.DataError as error:
                 if len(batch) == 1:
                     batches.append([_unstorable(batch[0], error)])
@@ -217,6 +234,7 @@ class Reporter:
             whole.refused += answer.refused
             whole.left += answer.left
             whole.ended += answer.ended
+            whole.ready |= answer.ready
         return whole
 
     def _overtaken(

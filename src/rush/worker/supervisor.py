@@ -195,7 +195,7 @@ class Supervisor:
     def news(self) -> Request:
         """All there is to tell, and what is wanted; it is not told again."""
         request, self._request = self._request, Request()
-        request.want = self.room()
+        request.keep = request.want = self.room()
         request.idle = self.idle()
         return request
 

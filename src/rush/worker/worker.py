@@ -86,7 +86,7 @@ class Worker:
         self._over: Registration | None = None
         self._poll_at = 0.0
         self._watch_at = 0.0
-        self._full = False
+        self._ready = False
         self._registration: Registration | None = None
         self.supervisor = Supervisor(
             Limits(
@@ -141,7 +141,7 @@ class Worker:
         if now >= self._poll_at:
             # Without a bell, and without a master: ask what is ours, and help ourselves.
             self._poll_at = now + self._settings.poll_interval
-            self._rung = self._full = True
+            self._rung = self._ready = True
         if self._over is not None:
             self._begin_again(reporter)
         if self._reload:
@@ -159,14 +159,17 @@ class Worker:
         if reporter.busy:
             return
         hungry = claim and self.supervisor.room() > 0 and time.monotonic() < pulse.trusted_until
-        if not (self._rung or self.supervisor.has_news() or (self._full and hungry)):
+        if not (self._rung or self.supervisor.has_news() or (self._ready and hungry)):
             return
         # Taken before it is acted on: a bell that rings meanwhile rings for the next time.
         rung, self._rung = self._rung, False
         request = self.supervisor.news()
         request.ask_held = rung
-        if not hungry or not (self._full or request.outcomes or request.committed):
-            # A bell means that the master has handed something over: that is held already.
+        if not hungry:
+            request.keep = 0
+        if not hungry or not (self._ready or request.committed):
+            # Nothing was Ready when it was last looked. A bell means that the master has
+            # handed something over: that is held already.
             request.want = 0
         reporter.say(request)
 
@@ -175,7 +178,9 @@ class Worker:
         if reply is None:
             return
         answer = reply.answer
-        self._full = bool(reply.request.want) and len(answer.claims) >= reply.request.want
+        filled = bool(reply.request.want) and len(answer.claims) >= reply.request.want
+        unasked = self._ready and not reply.request.want
+        self._ready = filled or answer.ready or unasked
         if answer.left or reply.request.committed:
             self._ring_master(pulse)
         if answer.ended and time.monotonic() >= self._watch_at:

@@ -168,7 +168,7 @@ CREATE TABLE rush.run (
     finished_at timestamptz,
     UNIQUE (pipeline, jobinstance),
     CONSTRAINT run_finished_when_it_rests CHECK ((state = 'Running') = (finished_at IS NULL))
-) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
 COMMENT ON TABLE rush.run IS 'One execution of a pipeline.';
 COMMENT ON COLUMN rush.run.open IS
     'Jobs released and not yet consumed by the master: at 0 the run is over.';

@@ -81,7 +81,7 @@ WITH me AS MATERIALIZED (
            CASE WHEN m.mine THEN %(claim_id)s::bigint END
       FROM me, following f
      CROSS JOIN LATERAL (SELECT
-               me.takes AND f.place <= %(want)s AND NOT f.limited AND NOT f.paused
+               me.takes AND f.place <= %(keep)s AND NOT f.limited AND NOT f.paused
                AND f.queue = ANY (me.queues)
                AND NOT EXISTS (SELECT FROM rush.run_state u
                                 WHERE u.queue = f.queue AND u.state = 'Ready' AND u.worker IS NULL
@@ -102,16 +102,23 @@ SELECT h.token, h.run_id, h.job, h.item, h.round, %(claim_id)s::bigint AS claim_
            (SELECT jsonb_object_agg(p.name, p.value ORDER BY p.job)
               FROM rush.job_parameter p
              WHERE p.pipeline = h.pipeline AND p.job IN ('*', h.job)) END AS job_params,
-       NULL::bigint[] AS accepted, NULL::bigint AS left, NULL::bigint AS ended
+       NULL::bigint[] AS accepted, NULL::bigint AS left, NULL::bigint AS ended, NULL::boolean AS ready
   FROM handed h JOIN rush.run r ON r.id = h.run_id
  WHERE h.token IS NOT NULL
 UNION ALL
--- The sum: what was accepted, where that is not all; what others must do now; the runs ended.
+-- The sum: what was accepted, where that is not all; what others must do now; the runs ended;
+-- whether there is something to claim.
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
        CASE WHEN (SELECT count(*) FROM over) < cardinality(%(tokens)s::bigint[])
             THEN ARRAY(SELECT token FROM over) END,
        (SELECT count(*) FROM noted) + (SELECT count(*) FROM handed WHERE token IS NULL),
-       (SELECT count(*) FROM ended);
+       (SELECT count(*) FROM ended),
+       EXISTS (SELECT FROM me, unnest(me.queues) AS q(queue)
+                CROSS JOIN LATERAL (SELECT FROM rush.run_state s
+                                     WHERE s.queue = q.queue AND s.state = 'Ready'
+                                       AND s.worker IS NULL AND NOT s.limited
+                                     LIMIT 1) one
+                WHERE me.takes);
 
 -- name: fail :many
 -- Report attempts that have failed or were cancelled. What was cancelled is gone; what has
