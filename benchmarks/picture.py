@@ -11,6 +11,7 @@ from benchmarks.report import Sitting, shown
 
 WIDTH, LEFT, RIGHT = 860, 130, 190
 BAR, GAP, HEAD = 16, 4, 40
+GOAL = "#16a34a"
 COLOURS = ("#c2410c", "#f59e0b", "#475569", "#64748b", "#94a3b8", "#cbd5e1")
 
 
@@ -24,7 +25,8 @@ def draw(sitting: Sitting) -> str:
         if found:
             parts += _group(metric, found, y, list(sitting.rounds))
             y += HEAD + len(found) * (BAR + GAP) + 12
-    about = f"{sitting.about['machine']}; {sitting.about['server'].partition(':')[0]}; {sitting.about['at']}"
+    about = "" if sitting.whole else "only a trial of smaller workloads; "
+    about += f"{sitting.about['machine']}; {sitting.about['server'].partition(':')[0]}; {sitting.about['at']}"
     parts.append(_text(10, y + 14, about, colour="#64748b"))
     return _page(parts, y + 26)
 
@@ -36,6 +38,7 @@ def _group(
     unit = (WIDTH - LEFT - RIGHT) / most
     better = f"{metric.unit}, {metric.better} is better".removeprefix(", ")
     yield _text(10, y + 16, f"{metric.title} ({better})", weight="bold")
+    yield _text(WIDTH - 10, y + 16, f"goal {shown(metric.goal)}", anchor="end", colour=GOAL)
     top = y + 26
     for number, (product, values) in enumerate(found.items()):
         row = top + number * (BAR + GAP)
@@ -43,8 +46,7 @@ def _group(
         yield from _bar(product, values, row, unit, colour)
     x = LEFT + metric.goal * unit
     end = top + len(found) * (BAR + GAP)
-    yield f'<path d="M{x:.1f} {top - 3}V{end}" stroke="#16a34a" stroke-dasharray="3 2"/>'
-    yield _text(x + 3, top - 5, f"goal {shown(metric.goal)}", colour="#16a34a", size=10)
+    yield f'<path d="M{x:.1f} {top - 3}V{end}" stroke="{GOAL}" stroke-dasharray="3 2"/>'
 
 
 def _bar(product: str, values: list[float], y: int, unit: float, colour: str) -> Iterator[str]:
@@ -92,9 +94,9 @@ def _line(
 ) -> Iterator[str]:
     bottom = top + CURVE_HEIGHT
     step = (WIDTH - LEFT - 40) / max(1, len(values) - 1)
-    unit = (CURVE_HEIGHT - 24) / (max(values) or 1)
+    unit = (CURVE_HEIGHT - 40) / (max(values) or 1)
     points = [(LEFT + at * step, bottom - value * unit) for at, value in enumerate(values)]
-    yield _text(LEFT - 8, top + 24, name, anchor="end")
+    yield _text(10, top + 4, name)
     yield f'<path d="M{LEFT} {bottom}H{WIDTH - 30}" stroke="#94a3b8"/>'
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
@@ -102,7 +104,7 @@ def _line(
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>'
         yield _text(x, y - 8, shown(value), anchor="middle", size=10)
         yield _text(x, bottom + 14, mark, anchor="middle", colour="#64748b", size=10)
-    yield _text(LEFT - 8, bottom + 14, axis, anchor="end", colour="#64748b", size=10)
+    yield _text(LEFT - 40, bottom + 14, axis, anchor="end", colour="#64748b", size=10)
 
 
 def _page(parts: Sequence[str], height: float) -> str:
