@@ -49,7 +49,7 @@ class Sizes:
     long: int = 10
     diamonds: int = 1_000
     #: With the first and the last, as many jobs as a definition may have.
-    width: int = 9_998
+    width: int = 10_000
 
     def scaled(self, scale: float) -> Self:
         """A part of it, to try whether everything works: its values say nothing."""

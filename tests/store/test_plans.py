@@ -153,7 +153,9 @@ def test_a_claim_takes_the_first_of_the_index(grown: psycopg.Connection[Any]):
     """
     plan = Plan(grown, "claim", keyed=True)
 
-    assert {"run_state_pkey", "run_state_ready", "run_pkey"} <= plan.indexes
+    assert {"run_state_ready", "run_pkey"} <= plan.indexes
+    assert "run_state_pkey" not in plan.indexes
+    assert "Tid Scan" in plan.kinds
     assert "Sort" in plan.kinds  # the few that were picked, of several queues
 
 

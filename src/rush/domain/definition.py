@@ -20,7 +20,7 @@ from rush.domain.structure import faults_of_structure
 from rush.domain.wording import say
 from rush.errors import DefinitionError
 
-MAX_JOBS = 10_000
+MAX_JOBS = 20_000
 MAX_MINUTES = 30 * 24 * 60
 #: In characters of a file, or of the definition as JSON.
 MAX_TEXT = 4 * 1024 * 1024

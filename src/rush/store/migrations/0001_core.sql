@@ -19,6 +19,10 @@ CREATE SEQUENCE rush.generation CACHE 1;
 COMMENT ON SEQUENCE rush.generation IS
     'Rises with every registration and every death of a worker.';
 
+CREATE SEQUENCE rush.turn CACHE 1;
+COMMENT ON SEQUENCE rush.turn IS
+    'The highest turn that was given so far: where turns begin when nothing is Ready.';
+
 -- Definitions ------------------------------------------------------------------
 
 CREATE TABLE rush.pipeline (
@@ -161,6 +165,7 @@ CREATE TABLE rush.run (
     open        int NOT NULL CONSTRAINT run_open_is_a_count CHECK (open >= 0),
     stuck       int NOT NULL DEFAULT 0 CONSTRAINT run_stuck_is_a_count CHECK (stuck >= 0),
     cancelling  boolean NOT NULL DEFAULT false,
+    turn        bigint NOT NULL DEFAULT 0,
     params      jsonb,
     request_id  bigint,
     created_at  timestamptz NOT NULL,
@@ -173,6 +178,8 @@ COMMENT ON TABLE rush.run IS 'One execution of a pipeline.';
 COMMENT ON COLUMN rush.run.open IS
     'Jobs released and not yet consumed by the master: at 0 the run is over.';
 COMMENT ON COLUMN rush.run.stuck IS 'How many of the open jobs are Stuck: when all are, so is the run.';
+COMMENT ON COLUMN rush.run.turn IS
+    'Its place in the line: one behind the last run of its pipeline, or behind what is Ready now.';
 COMMENT ON COLUMN rush.run.created_at IS 'When it was asked for.';
 COMMENT ON COLUMN rush.run.started_at IS 'When the master released its first jobs.';
 CREATE INDEX run_cancelling ON rush.run (id) WHERE cancelling;
@@ -198,6 +205,7 @@ CREATE TABLE rush.run_state (
     limited     boolean NOT NULL DEFAULT false,
     paused      boolean NOT NULL DEFAULT false,
     given_back  boolean NOT NULL DEFAULT false,
+    turn        bigint NOT NULL DEFAULT 0,
     ready_at    timestamptz NOT NULL,
     worker      text COLLATE "C",
     generation  bigint,
@@ -223,10 +231,12 @@ COMMENT ON COLUMN rush.run_state.round IS 'Rises with each re-run.';
 COMMENT ON COLUMN rush.run_state.attempt IS 'The attempts begun so far, the present one included.';
 COMMENT ON COLUMN rush.run_state.retries IS 'The retries used up in this round.';
 COMMENT ON COLUMN rush.run_state.losses IS 'How often a worker died while it held this job.';
+COMMENT ON COLUMN rush.run_state.turn IS
+    'Among jobs of one priority the lowest turn is next. Pipelines take turns, run by run; what continues a run has its turn.';
 COMMENT ON COLUMN rush.run_state.worker IS
     'Who holds it. Ready with a holder: handed out and not begun. (worker, generation, token, claim_id) is the fence.';
 -- Ready to be claimed, in the order of claiming.
-CREATE INDEX run_state_ready ON rush.run_state (queue, priority DESC, ready_at, run_id)
+CREATE INDEX run_state_ready ON rush.run_state (queue, priority DESC, turn, run_id)
     WHERE state = 'Ready' AND worker IS NULL AND NOT limited;
 -- Whose time will come.
 CREATE INDEX run_state_waiting ON rush.run_state (ready_at) WHERE state = 'Waiting' AND NOT paused;

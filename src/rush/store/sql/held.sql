@@ -59,7 +59,7 @@ WITH me AS MATERIALIZED (
 ), following AS (
     -- While its run is being cancelled, what follows is the master's to file; and so are the
     -- rounds of a re-run, which have counts.
-    SELECT o.token, o.place, o.run_id, o.round, o.pipeline, o.jobinstance, r.params,
+    SELECT o.token, o.place, o.run_id, o.round, o.pipeline, o.jobinstance, r.params, r.turn,
            n.id AS job_id, n.name, n.queue, n.priority, n.limited,
            EXISTS (SELECT FROM rush.pipeline p WHERE p.name = o.pipeline AND p.paused) AS paused
       FROM over o
@@ -70,11 +70,11 @@ WITH me AS MATERIALIZED (
 ), handed AS (
     -- This worker's, where it may and can run them, and nothing more urgent waits.
     INSERT INTO rush.run_state (run_id, job, round, job_id, pipeline, jobinstance, state,
-                                queue, priority, limited, paused, ready_at,
+                                queue, priority, limited, paused, turn, ready_at,
                                 worker, generation, token, claim_id)
     SELECT f.run_id, f.name, f.round, f.job_id, f.pipeline, f.jobinstance,
            CASE WHEN f.paused THEN 'Waiting' ELSE 'Ready' END,
-           f.queue, f.priority, f.limited, f.paused, statement_timestamp(),
+           f.queue, f.priority, f.limited, f.paused, f.turn, statement_timestamp(),
            CASE WHEN m.mine THEN %(worker)s END,
            CASE WHEN m.mine THEN %(generation)s::bigint END,
            CASE WHEN m.mine THEN nextval('rush.token') END,
@@ -192,26 +192,27 @@ WITH me AS MATERIALIZED (
       FROM rush.run_state s
      WHERE s.worker = %(worker)s AND s.generation = %(generation)s AND s.claim_id = %(claim_id)s
 ), picked AS MATERIALIZED (
-    -- Each queue in its own order, so that the index is read from its start and no further.
-    SELECT best.run_id, best.job, best.item, best.round
+    -- Each queue in its own order, so that the index is read from its start and no further. What
+    -- is locked stays where it is: by its place it is found again, and no plan can walk a run.
+    SELECT best.ctid, best.run_id
       FROM me, unnest(me.queues) AS q(queue)
      CROSS JOIN LATERAL (
-           SELECT s.run_id, s.job, s.item, s.round, s.priority, s.ready_at
+           SELECT s.ctid, s.run_id, s.priority, s.turn
              FROM rush.run_state s
             WHERE s.queue = q.queue AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
               AND (%(idle)s OR NOT s.given_back)
-            ORDER BY s.priority DESC, s.ready_at, s.run_id
+            ORDER BY s.priority DESC, s.turn, s.run_id
             LIMIT (SELECT jobs FROM room)
               FOR UPDATE SKIP LOCKED) best
      WHERE me.takes
-     ORDER BY best.priority DESC, best.ready_at, best.run_id
+     ORDER BY best.priority DESC, best.turn, best.run_id
      LIMIT (SELECT jobs FROM room)
 )
 UPDATE rush.run_state s
    SET worker = %(worker)s, generation = %(generation)s,
        token = nextval('rush.token'), claim_id = %(claim_id)s
   FROM picked p JOIN rush.run r ON r.id = p.run_id
- WHERE s.run_id = p.run_id AND s.job = p.job AND s.item = p.item AND s.round = p.round
+ WHERE s.ctid = p.ctid
 RETURNING s.token, s.run_id, s.job, s.item, s.round, s.claim_id, s.job_id, s.pipeline, s.jobinstance,
           s.attempt, s.given_back, false AS cancelling, r.params::text AS params,
           CASE WHEN (SELECT EXISTS (SELECT FROM rush.job_parameter)) THEN

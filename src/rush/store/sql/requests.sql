@@ -37,6 +37,9 @@ SELECT q.id, q.action, q.pipeline, q.job, q.jobinstance,
 -- Make runs of the plain requests at the head of the line: each the next run of a pipeline
 -- that can run, from its beginning. Anything else, and what stands behind it, is left to the
 -- decision about each.
+-- A run's turn is one behind the last run of its pipeline, or behind what is Ready now: so
+-- pipelines take turns, however many runs each has asked for (start-time fair queueing: Goyal,
+-- Vin and Cheng, 1996).
 WITH pending AS MATERIALIZED (
     SELECT id, pipeline, params, created_at,
            action = 'start' AND job IS NULL AND jobinstance IS NULL AS plain
@@ -46,30 +49,40 @@ WITH pending AS MATERIALIZED (
      LIMIT %(limit)s
        FOR UPDATE SKIP LOCKED
 ), known AS MATERIALIZED (
-    SELECT p.name, p.paused, v.id AS version_id, v.roots,
-           coalesce((SELECT max(r.jobinstance) FROM rush.run r WHERE r.pipeline = p.name), 0) AS last
+    SELECT p.name, p.paused, v.id AS version_id, v.roots, coalesce(l.jobinstance, 0) AS last,
+           greatest(l.turn, coalesce(n.turn, (SELECT last_value FROM rush.turn))) AS turn
       FROM (SELECT DISTINCT pipeline FROM pending) d
       JOIN rush.pipeline p ON p.name = d.pipeline
      CROSS JOIN LATERAL (SELECT v.id, v.roots, v.compiled_at, v.error
                            FROM rush.pipeline_version v
                           WHERE v.pipeline = p.name ORDER BY v.version DESC LIMIT 1) v
+      LEFT JOIN LATERAL (SELECT r.jobinstance, r.turn
+                           FROM rush.run r
+                          WHERE r.pipeline = p.name ORDER BY r.jobinstance DESC LIMIT 1) l ON true
+      LEFT JOIN LATERAL (SELECT s.turn
+                           FROM rush.run_state s
+                          WHERE s.queue = (SELECT j.queue FROM rush.pipeline_job j
+                                            WHERE j.version_id = v.id AND j.predecessors = 0 LIMIT 1)
+                            AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
+                          ORDER BY s.priority DESC, s.turn LIMIT 1) n ON true
      WHERE v.compiled_at IS NOT NULL AND v.error IS NULL
 ), asked AS (
     SELECT q.id, q.pipeline, q.params, q.created_at, k.version_id, k.roots,
-           k.last + row_number() OVER (PARTITION BY q.pipeline ORDER BY q.id) AS jobinstance
+           k.last + row_number() OVER w AS jobinstance, k.turn + row_number() OVER w AS turn
       FROM pending q JOIN known k ON k.name = q.pipeline
      WHERE q.id < coalesce((SELECT min(id) FROM pending
                              WHERE NOT plain OR pipeline NOT IN (SELECT name FROM known)),
                            9223372036854775807)
+    WINDOW w AS (PARTITION BY q.pipeline ORDER BY q.id)
 ), made AS (
-    INSERT INTO rush.run (pipeline, jobinstance, version_id, state, open, params, request_id,
+    INSERT INTO rush.run (pipeline, jobinstance, version_id, state, open, turn, params, request_id,
                           created_at, started_at)
-    SELECT pipeline, jobinstance, version_id, 'Running', roots, params, id,
+    SELECT pipeline, jobinstance, version_id, 'Running', roots, turn, params, id,
            created_at, greatest(created_at, statement_timestamp())
       FROM asked
      ORDER BY id
     ON CONFLICT (pipeline, jobinstance) DO NOTHING
-    RETURNING id, pipeline, jobinstance, version_id, request_id
+    RETURNING id, pipeline, jobinstance, version_id, request_id, turn
 ), accepted AS (
     UPDATE rush.run_request q
        SET status = 'Accepted', run_id = m.id, jobinstance = m.jobinstance, decided_at = statement_timestamp()
@@ -77,15 +90,17 @@ WITH pending AS MATERIALIZED (
      WHERE q.id = m.request_id
 ), released AS (
     INSERT INTO rush.run_state (run_id, job, job_id, pipeline, jobinstance, state,
-                                queue, priority, limited, paused, ready_at)
+                                queue, priority, limited, paused, turn, ready_at)
     SELECT m.id, j.name, j.id, m.pipeline, m.jobinstance,
            CASE WHEN k.paused THEN 'Waiting' ELSE 'Ready' END,
-           j.queue, j.priority, j.limited, k.paused, statement_timestamp()
+           j.queue, j.priority, j.limited, k.paused, m.turn, statement_timestamp()
       FROM made m
       JOIN known k ON k.name = m.pipeline
       JOIN rush.pipeline_job j ON j.version_id = k.version_id AND j.predecessors = 0
 )
-SELECT (SELECT count(*) FROM made) AS made, (SELECT count(*) FROM pending) AS seen;
+SELECT count(*) AS made, (SELECT count(*) FROM pending) AS seen,
+       setval('rush.turn', greatest(max(turn), (SELECT last_value FROM rush.turn))) AS turn
+  FROM made;
 
 -- name: reject :exec
 UPDATE rush.run_request q
@@ -103,19 +118,28 @@ WITH asked AS (
                     greatest((SELECT max(r.jobinstance) FROM rush.run r WHERE r.pipeline = q.pipeline),
                              max(q.jobinstance) OVER (PARTITION BY q.pipeline), 0)
                     + count(*) FILTER (WHERE q.jobinstance IS NULL)
-                          OVER (PARTITION BY q.pipeline ORDER BY q.id)) AS jobinstance
+                          OVER (PARTITION BY q.pipeline ORDER BY q.id)) AS jobinstance,
+           greatest((SELECT r.turn FROM rush.run r
+                      WHERE r.pipeline = q.pipeline ORDER BY r.jobinstance DESC LIMIT 1),
+                    coalesce((SELECT s.turn FROM rush.run_state s
+                               WHERE s.queue = (SELECT j.queue FROM rush.pipeline_job j
+                                                 WHERE j.version_id = ve.id AND j.predecessors = 0 LIMIT 1)
+                                 AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
+                               ORDER BY s.priority DESC, s.turn LIMIT 1),
+                             (SELECT last_value FROM rush.turn)))
+           + count(*) OVER (PARTITION BY q.pipeline ORDER BY q.id) AS turn
       FROM unnest(%(ids)s::bigint[], %(version_ids)s::bigint[]) AS v(id, version_id)
       JOIN rush.run_request q ON q.id = v.id AND q.status = 'Pending'
       JOIN rush.pipeline_version ve ON ve.id = v.version_id
 ), made AS (
-    INSERT INTO rush.run (pipeline, jobinstance, version_id, state, open, params, request_id,
+    INSERT INTO rush.run (pipeline, jobinstance, version_id, state, open, turn, params, request_id,
                           created_at, started_at)
     SELECT pipeline, jobinstance, version_id, 'Running', CASE WHEN job IS NULL THEN roots ELSE 0 END,
-           params, id, created_at, greatest(created_at, statement_timestamp())
+           turn, params, id, created_at, greatest(created_at, statement_timestamp())
       FROM asked
      ORDER BY id
     ON CONFLICT (pipeline, jobinstance) DO NOTHING
-    RETURNING id, pipeline, jobinstance, version_id, request_id, open
+    RETURNING id, pipeline, jobinstance, version_id, request_id, open, turn
 ), accepted AS (
     UPDATE rush.run_request q
        SET status = 'Accepted', run_id = m.id, jobinstance = m.jobinstance, decided_at = statement_timestamp()
@@ -123,16 +147,18 @@ WITH asked AS (
      WHERE q.id = m.request_id
 ), released AS (
     INSERT INTO rush.run_state (run_id, job, job_id, pipeline, jobinstance, state,
-                                queue, priority, limited, paused, ready_at)
+                                queue, priority, limited, paused, turn, ready_at)
     SELECT m.id, j.name, j.id, m.pipeline, m.jobinstance,
            CASE WHEN p.paused THEN 'Waiting' ELSE 'Ready' END,
-           j.queue, j.priority, j.limited, coalesce(p.paused, false), statement_timestamp()
+           j.queue, j.priority, j.limited, coalesce(p.paused, false), m.turn, statement_timestamp()
       FROM made m
       JOIN rush.pipeline_job j ON j.version_id = m.version_id AND j.predecessors = 0
       LEFT JOIN rush.pipeline p ON p.name = m.pipeline
      WHERE m.open > 0
 )
-SELECT id AS run_id, request_id FROM made;
+SELECT id AS run_id, request_id,
+       setval('rush.turn', greatest(turn, (SELECT last_value FROM rush.turn))) AS turn
+  FROM made;
 
 -- name: blocked_reruns :many
 -- Which of these re-runs would start behind a job that is itself not over.
@@ -172,7 +198,7 @@ UPDATE rush.run r
 -- in the run's present round. What of them is live or counted goes; the counts are set
 -- to the predecessors that are still to come; what waits for nothing is released.
 WITH RECURSIVE start AS (
-    SELECT o.run_id, o.job_id, r.round, r.version_id, r.pipeline, r.jobinstance
+    SELECT o.run_id, o.job_id, r.round, r.version_id, r.pipeline, r.jobinstance, r.turn
       FROM unnest(%(run_ids)s::bigint[], %(job_ids)s::bigint[]) AS o(run_id, job_id)
       JOIN rush.run r ON r.id = o.run_id
 ), unmet(run_id, job_id) AS (
@@ -237,10 +263,10 @@ WITH RECURSIVE start AS (
        SET round = excluded.round, pending = excluded.pending, attempts = excluded.attempts
 ), released AS (
     INSERT INTO rush.run_state (run_id, job, round, job_id, pipeline, jobinstance, state, attempt,
-                                queue, priority, limited, paused, ready_at)
+                                queue, priority, limited, paused, turn, ready_at)
     SELECT c.run_id, j.name, c.round, j.id, s.pipeline, s.jobinstance,
            CASE WHEN p.paused THEN 'Waiting' ELSE 'Ready' END,
-           c.attempts, j.queue, j.priority, j.limited, coalesce(p.paused, false), statement_timestamp()
+           c.attempts, j.queue, j.priority, j.limited, coalesce(p.paused, false), s.turn, statement_timestamp()
       FROM counts c
       JOIN start s ON s.run_id = c.run_id
       JOIN rush.pipeline_job j ON j.id = c.job_id

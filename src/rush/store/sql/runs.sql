@@ -29,7 +29,8 @@ WITH taken AS (
     RETURNING run_id, job_id, round, pending
 ), next AS (
     SELECT x.run_id, x.round, x.job_id, j.name, j.queue, j.priority, j.limited,
-           r.pipeline, r.jobinstance, r.cancelling, coalesce(p.paused, false) AS paused,
+           r.pipeline, r.jobinstance, r.cancelling, coalesce(p.paused, false) AS paused, r.turn,
+           row_number() OVER (PARTITION BY x.run_id ORDER BY x.job_id) - 1 AS further,
            CASE WHEN x.round > 1 THEN coalesce((SELECT attempts FROM rush.run_job b
                                                  WHERE b.run_id = x.run_id AND b.job_id = x.job_id), 0)
                 ELSE 0 END AS attempt
@@ -43,10 +44,18 @@ WITH taken AS (
       LEFT JOIN rush.pipeline p ON p.name = r.pipeline
 ), released AS (
     INSERT INTO rush.run_state (run_id, job, round, job_id, pipeline, jobinstance, state, attempt,
-                                queue, priority, limited, paused, ready_at)
+                                queue, priority, limited, paused, turn, ready_at)
     SELECT run_id, name, round, job_id, pipeline, jobinstance,
            CASE WHEN paused THEN 'Waiting' ELSE 'Ready' END,
-           attempt, queue, priority, limited, paused, statement_timestamp()
+           attempt, queue, priority, limited, paused,
+           -- The first goes on with its run; further ones stand behind what is Ready now, one
+           -- behind the other, so that a large fan-out lets others pass.
+           CASE WHEN further = 0 THEN turn
+                ELSE further + greatest(turn, (SELECT s.turn FROM rush.run_state s
+                                                WHERE s.queue = next.queue AND s.state = 'Ready'
+                                                  AND s.worker IS NULL AND NOT s.limited
+                                                ORDER BY s.priority DESC, s.turn LIMIT 1)) END,
+           statement_timestamp()
       FROM next
      WHERE NOT cancelling
     RETURNING run_id
@@ -302,13 +311,13 @@ WITH seat AS MATERIALIZED (
        FOR KEY SHARE
 ), picked AS MATERIALIZED (
     SELECT best.run_id, best.job, best.item, best.round,
-           row_number() OVER (ORDER BY best.priority DESC, best.ready_at, best.run_id) AS seat
+           row_number() OVER (ORDER BY best.priority DESC, best.turn, best.run_id) AS seat
       FROM unnest(%(queues)s::text[]) AS q(queue)
      CROSS JOIN LATERAL (
-           SELECT s.run_id, s.job, s.item, s.round, s.priority, s.ready_at
+           SELECT s.run_id, s.job, s.item, s.round, s.priority, s.turn
              FROM rush.run_state s
             WHERE s.queue = q.queue AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
-            ORDER BY s.priority DESC, s.ready_at, s.run_id
+            ORDER BY s.priority DESC, s.turn, s.run_id
             LIMIT (SELECT count(*) FROM seat)
               FOR UPDATE SKIP LOCKED) best
 )
