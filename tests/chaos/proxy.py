@@ -284,8 +284,9 @@ class Wire:
 
     def release(self, *sides: Side) -> None:
         for side in sides:
-            self._held_until[side] = 0.0
-            self._let_go(side)
+            if self.ends[side].transport is not None:
+                self._held_until[side] = 0.0
+                self._let_go(side)
 
     def reset(self) -> None:
         """An RST to both ends, and nothing more to either."""
@@ -477,11 +478,16 @@ class Conversation:
         return self._note_answered(kind)
 
     def unanswered(self) -> list[str]:
-        """Statements of whole exchanges that were sent, and whose end was not heard."""
+        """Statements that were sent and may be done, of which the client has not heard that they are."""
         whole = len(self._asked)
         while whole and self._asked[whole - 1][0] != "S":
             whole -= 1
-        return self._done + [query for kind, query in list(self._asked)[:whole] if kind == "E"]
+        return self._done + [
+            query
+            for at, (kind, query) in enumerate(self._asked)
+            # What is not a whole exchange is undone, but for a COMMIT: that is done when it comes.
+            if kind == "E" and (at < whole or query == "COMMIT")
+        ]
 
     def _note_asked(self, kind: str, body: bytes) -> None:
         query = self.about("server", kind, body)

@@ -17,29 +17,38 @@ import psycopg
 from tests.support.project import Project
 
 JOBS = '''
-import time
+import os, time
 from rush import Job
 import psycopg
 
 DIRECT = {url!r}
+OWN = []
 
 MARK = """
-    INSERT INTO public.effect (run_id, job, round, attempt, token, inside, missing)
-    SELECT %(run_id)s, %(job)s, %(round)s, %(attempt)s, %(token)s, %(inside)s,
+    INSERT INTO public.effect (run_id, job, round, attempt, token, inside, pid, missing)
+    SELECT %(run_id)s, %(job)s, %(round)s, %(attempt)s, %(token)s, %(inside)s, %(pid)s,
            cardinality(%(before)s::text[])
            - (SELECT count(DISTINCT job) FROM rush.archive
                WHERE run_id = %(run_id)s AND job = ANY(%(before)s::text[]) AND state = 'Complete')
 """
 
 
+def own_connection():
+    """Straight to the server, kept from job to job. What fails on it is not tried again."""
+    try:
+        OWN[-1].execute("SELECT 1")
+    except (IndexError, psycopg.Error):
+        OWN.append(psycopg.connect(DIRECT, autocommit=True))
+    return OWN[-1]
+
+
 class Mark(Job):
-    """Marks its beginning; takes its time; fails as often as told; marks its work."""
+    """Marks its beginning; takes its time; hangs and fails as often as told; marks its work."""
 
     def run(self):
-        with psycopg.connect(DIRECT, autocommit=True) as connection:
-            self.mark(connection, inside=False)
+        self.mark(own_connection(), inside=False)
         self.logger.info("begun")
-        time.sleep(self.params.get("seconds", 0))
+        time.sleep(600 if self.attempt <= self.params.get("hangs", 0) else self.params.get("seconds", 0))
         if self.attempt <= self.params.get("failures", 0):
             raise ValueError(f"as told, in attempt {{self.attempt}}")
         if self.params.get("inside"):
@@ -53,14 +62,14 @@ class Mark(Job):
         _, _, _, round = self.idempotency_key.split(":")
         connection.execute(MARK, {{
             "run_id": self.run_id, "job": self.job, "round": int(round), "attempt": self.attempt,
-            "token": self.token, "inside": inside, "before": self.params.get("before", []),
+            "token": self.token, "inside": inside, "pid": os.getpid(), "before": self.params.get("before", []),
         }})
 '''
 
 TABLES = """
 CREATE TABLE public.effect (
     id bigint GENERATED ALWAYS AS IDENTITY, run_id bigint, job text, round int, attempt int, token bigint,
-    inside boolean, missing int, at timestamptz DEFAULT clock_timestamp());
+    inside boolean, pid int, missing int, at timestamptz DEFAULT clock_timestamp());
 CREATE INDEX effect_run ON public.effect (run_id, job);
 
 CREATE SCHEMA chaos;
