@@ -42,6 +42,13 @@ WITH taken AS (
       JOIN rush.pipeline_job j ON j.id = x.job_id
       JOIN rush.run r ON r.id = x.run_id
       LEFT JOIN rush.pipeline p ON p.name = r.pipeline
+), line AS MATERIALIZED (
+    -- Looked at once, before anything is added to it.
+    SELECT q.queue, (SELECT s.turn FROM rush.run_state s
+                      WHERE s.queue = q.queue AND s.state = 'Ready'
+                        AND s.worker IS NULL AND NOT s.limited
+                      ORDER BY s.priority DESC, s.turn LIMIT 1) AS front
+      FROM (SELECT DISTINCT queue FROM next) q
 ), released AS (
     INSERT INTO rush.run_state (run_id, job, round, job_id, pipeline, jobinstance, state, attempt,
                                 queue, priority, limited, paused, turn, ready_at)
@@ -50,13 +57,9 @@ WITH taken AS (
            attempt, queue, priority, limited, paused,
            -- The first goes on with its run; further ones stand behind what is Ready now, one
            -- behind the other, so that a large fan-out lets others pass.
-           CASE WHEN further = 0 THEN turn
-                ELSE further + greatest(turn, (SELECT s.turn FROM rush.run_state s
-                                                WHERE s.queue = next.queue AND s.state = 'Ready'
-                                                  AND s.worker IS NULL AND NOT s.limited
-                                                ORDER BY s.priority DESC, s.turn LIMIT 1)) END,
+           CASE WHEN further = 0 THEN turn ELSE further + greatest(turn, front) END,
            statement_timestamp()
-      FROM next
+      FROM next JOIN line USING (queue)
      WHERE NOT cancelling
     RETURNING run_id
 ), stopped AS (
