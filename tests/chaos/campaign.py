@@ -10,6 +10,7 @@ and what was found; it counts as a campaign only when enough was really broken.
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 import time
@@ -367,7 +368,7 @@ def _spread(seconds: list[float]) -> dict[str, float]:
     return {
         "times": len(ordered),
         "median": round(statistics.median(ordered), 2),
-        "p90": round(ordered[int(0.9 * (len(ordered) - 1))], 2),
+        "p90": round(ordered[math.ceil(0.9 * len(ordered)) - 1], 2),
         "worst": round(ordered[-1], 2),
     }
 

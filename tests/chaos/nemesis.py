@@ -343,8 +343,7 @@ class Nemesis:
 
 
 def _reply_of_a_commit(message: Message) -> Fault | None:
-    is_end = message.toward == "client" and message.kind == "C" and message.query in COMMITS
-    return LOSE if is_end else None
+    return LOSE if message.commits and message.query in COMMITS else None
 
 
 def _continue(pid: int) -> None:

@@ -58,6 +58,8 @@ class Message:
     kind: str
     #: The statement that it is about; empty where there is none.
     query: str
+    #: It is the answer to a statement that is in no transaction, or that ends one.
+    commits: bool
     #: The frame without type and length.
     body: bytes
 
@@ -194,7 +196,7 @@ class Proxy:
         self._network.loop.call_soon_threadsafe(self._server.close)
 
     def judge(
-        self, session: str, toward: Side, kind: str, query: str, body: bytes
+        self, session: str, toward: Side, kind: str, query: str, commits: bool, body: bytes
     ) -> tuple[Message, Fault | None]:
         """Number a message, and ask the rule about it."""
         self._numbers[session, toward, kind, query] += 1
@@ -204,6 +206,7 @@ class Proxy:
             nth=self._numbers[session, toward, kind, query],
             kind=kind,
             query=query,
+            commits=commits,
             body=body,
         )
         return message, self.rule(message)
@@ -319,7 +322,10 @@ class Wire:
         if frame.kind == STARTUP:
             self.session = _session_name(frame.body)
         query = self._talk.about(toward, frame.kind, frame.body)
-        frame.judged, fault = self.proxy.judge(self.session, toward, frame.kind, query, frame.body)
+        commits = toward == "client" and frame.kind == "C" and self._talk.commits
+        frame.judged, fault = self.proxy.judge(
+            self.session, toward, frame.kind, query, commits, frame.body
+        )
         return fault
 
     def _befall(self, toward: Side, frame: Frame, fault: Fault | None) -> None:
@@ -333,8 +339,8 @@ class Wire:
                 self._pass(toward, frame)
                 self._lose()
             case "lose", _:
+                self._backlog[toward].appendleft(frame)
                 self._lose()
-                self._overhear(toward, frame)
             case "stall" | "delay" as kind, _:
                 assert fault is not None
                 self._backlog[toward].appendleft(frame)
@@ -442,9 +448,16 @@ class Conversation:
     def __init__(self) -> None:
         self._statements: dict[bytes, str] = {}
         self._portals: dict[bytes, str] = {}
-        #: Type and statement: P and E are answered each, S answers a whole exchange.
+        #: Type and statement: P and E are answered each, S ends a whole exchange; e is an E in
+        #: an open transaction, with which nothing is committed.
         self._asked: deque[tuple[str, str]] = deque()
         self._done: list[str] = []
+        self._in_transaction = False
+
+    @property
+    def commits(self) -> bool:
+        """Whether what is answered next is committed then."""
+        return bool(self._asked) and self._asked[0][0] == "E"
 
     def about(self, toward: Side, kind: str, body: bytes) -> str:
         """Which statement a message is about."""
@@ -497,18 +510,25 @@ class Conversation:
         elif kind == "B":
             self._portals[body.split(b"\0", 1)[0]] = query
         elif kind == "E":
-            self._asked.append(("E", query))
+            self._asked.append((self._executed(query), query))
         elif kind == "S":
             self._asked.append(("S", query))
         elif kind == "Q":
-            self._asked += [("E", query), ("S", query)]
+            self._asked += [(self._executed(query), query), ("S", query)]
+
+    def _executed(self, query: str) -> str:
+        if query in ("BEGIN", "COMMIT", "ROLLBACK"):
+            self._in_transaction = query == "BEGIN"
+        return "e" if self._in_transaction or query == "ROLLBACK" else "E"
 
     def _note_answered(self, kind: str) -> list[str]:
         asked = self._asked
         if kind == "1" and asked and asked[0][0] == "P":
             asked.popleft()
-        elif kind in "CIs" and asked and asked[0][0] == "E":
-            self._done.append(asked.popleft()[1])
+        elif kind in "CIs" and asked and asked[0][0] in "Ee":
+            executed, query = asked.popleft()
+            if executed == "E":
+                self._done.append(query)
         elif kind == "E":
             # After an error the server skips what comes before the exchange's end.
             while asked and asked[0][0] != "S":

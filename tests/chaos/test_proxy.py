@@ -103,6 +103,23 @@ def test_a_statement_is_cut_at_a_message(
     assert unheard == expected
 
 
+def test_what_is_in_a_transaction_is_committed_with_its_end(
+    proxy: Proxy, marks: psycopg.Connection
+) -> None:
+    """Of a transaction whose COMMIT got no answer, it is the COMMIT that nobody heard of."""
+    unheard: list[str] = []
+    done: list[str] = []
+    proxy.unheard = lambda session, queries: unheard.extend(queries)
+    proxy.done = lambda session, queries: done.extend(queries)
+    with connect(proxy) as connection:
+        proxy.rule = lambda message: LOSE if message.commits else None
+        with pytest.raises(psycopg.OperationalError), connection.transaction():
+            insert(connection)
+    wait_for(lambda: done == ["COMMIT"], what="the server's answer")
+    assert unheard == ["COMMIT"]
+    assert count(marks) == 1
+
+
 def test_a_lost_reply_is_known_to_have_been_done(proxy: Proxy, marks: psycopg.Connection) -> None:
     """The proxy sees, when the client is gone already, that the server has committed."""
     done: list[str] = []
