@@ -48,6 +48,18 @@ bench-peers: $(VENV)/.demo ## Measure it beside PgQueuer, procrastinate and DBOS
 bench-growth: $(VENV)/.demo ## Measure how it changes with size and time, in about ten minutes
 	@$(BIN)/python -m benchmarks.growth
 
+# What `make chaos` breaks is chosen by SEED, for LENGTH seconds; FLAGS may say `--defaults`.
+SEED   ?= 1
+LENGTH ?= 60
+
+.PHONY: chaos sweeps
+
+chaos: $(VENV)/.dev ## Break things at random for LENGTH seconds, and read the history
+	@$(BIN)/python -m tests.chaos --seed $(SEED) --seconds $(LENGTH) $(FLAGS)
+
+sweeps: $(VENV)/.dev ## Break a worker's life at every message, in about two hours
+	@$(BIN)/python -m tests.sweeps --all $(FLAGS)
+
 # As root the server's files may lie outside of .rush, which then has a link to them: see
 # src/rush/store/embedded.py. Another link is not followed.
 clean: ## Stop the servers of the demo and of tries here, and remove all that was made here

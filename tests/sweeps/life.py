@@ -221,10 +221,10 @@ class Life:
             if not point.is_at(message):
                 return None
             self._ending.met = True
+            self._met.set()
             if point.how.startswith("kill"):
                 assert self._process is not None
                 self._process.kill()
-            self._met.set()
             return FAULTS.get(point.how, CUT)
 
         return rule

@@ -55,6 +55,6 @@ def test_a_life_has_all_that_there_is_to_break(quiet_life: list[Message]) -> Non
     assert said >= {
         "register", "elect", "heartbeat", "renew", "resign", "drain", "leave",
         "submit", "compile_version", "admit", "assign", "release_finished", "retry_failed",
-        "wake_waiting", "held", "report", "mark_running", "append_log", "results_before",
+        "wake_waiting", "held", "mark_running", "append_log", "results_before",
         "complete_within", "COMMIT",
     }  # fmt: skip
