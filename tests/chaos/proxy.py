@@ -352,7 +352,8 @@ class Wire:
         assert frame.judged is not None
         self._talk.passed(toward, frame.kind, frame.body)
         self.proxy.watch(frame.judged)
-        self.ends[toward].transport.write(frame.whole)
+        if not self.ends[toward].transport.is_closing():
+            self.ends[toward].transport.write(frame.whole)
 
     def _overhear(self, toward: Side, frame: Frame) -> None:
         """The client is gone: see what the server has done nevertheless."""

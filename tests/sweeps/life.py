@@ -43,7 +43,7 @@ JOBS = [
 ]
 
 #: A life is at least so long, in seconds, so that leases are renewed in it.
-SHORTEST = 3.0
+SHORTEST = 2.0
 #: How long it may take until everything is over, in seconds.
 PATIENCE = 40.0
 #: What `rush worker` answers when the database is out of reach as it starts: a service manager starts it again.
@@ -163,7 +163,7 @@ class Life:
         asking.join(PATIENCE)
         # What has not come yet may come while the worker rests.
         self._each(
-            lambda: time.monotonic() - began >= SHORTEST, heir, what=lambda: "three seconds to pass"
+            lambda: time.monotonic() - began >= SHORTEST, heir, what=lambda: "its time to pass"
         )
 
     def _each(self, over: Callable[[], bool], heir: bool, *, what: Callable[[], str]) -> None:
