@@ -47,6 +47,11 @@ class Actor:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def leaving(self) -> bool:
+        """It has been asked to end."""
+        return 0 in self._may_end_with
+
+    @property
     def frozen(self) -> bool:
         return bool(self._frozen)
 
@@ -64,14 +69,16 @@ class Actor:
     def kill(self, *, away: float) -> None:
         """`kill -9`; it comes back after so many seconds."""
         assert self._process is not None
-        self._may_end_with = {-signal.SIGKILL}
+        self._may_end_with.add(-signal.SIGKILL)
         self.start_at = time.monotonic() + away
         self._process.kill()
 
     def leave(self, *, away: float) -> None:
         """SIGTERM: it leaves in good order, and comes back after so many seconds."""
         assert self._process is not None
-        self._may_end_with = {0}
+        self._may_end_with.add(0)
+        # A second signal, when it is through with this, would find no handler any more.
+        self.settled = False
         self.start_at = time.monotonic() + away
         self._process.terminate()
 
@@ -136,7 +143,7 @@ class Cast:
         now = time.monotonic()
         for actor in self.actors:
             actor.keep_alive(now)
-            if actor.lives and at_work.get(actor.name) == actor.pid:
+            if actor.lives and not actor.leaving and at_work.get(actor.name) == actor.pid:
                 actor.settle()
 
     def free(self) -> list[Actor]:
