@@ -75,7 +75,10 @@ class KillWorker(Job):
     """Kills every worker that takes it."""
 
     def run(self):
-        os.kill(os.getppid(), signal.SIGKILL)
+        template = os.getppid()
+        with open(f"/proc/{template}/stat") as stat:
+            worker = int(stat.read().rpartition(")")[2].split()[1])
+        os.kill(worker, signal.SIGKILL)
         time.sleep(60)
 
 

@@ -17,6 +17,7 @@ from rush.worker.process import RunnerProcess
 from rush.worker.reports import Reply, Request
 from rush.worker.runner import Greeting
 from rush.worker.supervisor import Limits, Supervisor
+from rush.worker.template import Template
 from tests.support.project import JOBS
 
 pytestmark = pytest.mark.process
@@ -64,6 +65,7 @@ class Bench:
         (folder / "jobs").mkdir()
         (folder / "jobs" / "kinds.py").write_text(JOBS + MORE)
         self.folder = folder
+        self.template = Template()
         self.tokens = itertools.count(1)
         self.outcomes: dict[int, Outcome] = {}
         self.begun: list[int] = []
@@ -87,6 +89,7 @@ class Bench:
 
     def _runner(self) -> RunnerProcess:
         return RunnerProcess(
+            self.template,
             Greeting(
                 project=str(self.folder),
                 allowed_modules=None,
@@ -99,8 +102,12 @@ class Bench:
                 max_log_line=1000,
                 max_log_bytes=100_000,
                 max_result_bytes=10_000,
-            )
+            ),
         )
+
+    def close(self) -> None:
+        self.supervisor.close()
+        self.template.close()
 
     def claim(
         self, kind: str, *, timeout: float = 60, isolation: str = "warm", **params: Any
@@ -176,7 +183,7 @@ def claim_of(token: int, *, cancelling: bool = False) -> Claim:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
-    made.supervisor.close()
+    made.close()
 
 
 @pytest.fixture
@@ -184,7 +191,7 @@ def two(tmp_path: Path) -> Iterator[Bench]:
     """With two slots."""
     made = Bench(tmp_path, slots=2)
     yield made
-    made.supervisor.close()
+    made.close()
 
 
 def test_a_warm_runner_runs_job_after_job_with_its_surroundings_put_back(bench: Bench) -> None:
@@ -221,7 +228,7 @@ def test_a_runner_is_replaced_after_so_many_jobs(tmp_path: Path) -> None:
     pids = [bench.over(bench.claim("Pid")).result for _ in range(5)]
 
     assert pids[0] == pids[1] != pids[2] == pids[3] != pids[4]
-    bench.supervisor.close()
+    bench.close()
 
 
 def test_a_long_job_is_told_as_begun_before_it_is_over(bench: Bench) -> None:

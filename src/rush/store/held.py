@@ -34,17 +34,8 @@ def report(
     complete = [o for o in outcomes if o.state == "Complete"]
     others = [o for o in outcomes if o.state != "Complete"]
     completed = failed = claimed = _nothing
+    # In the order of locks: `complete` goes on to the rows of runs, `claim` waits for none.
     with session.together():
-        if complete:
-            completed = session.send(
-                "complete",
-                **me,
-                **_keys([o.claim for o in complete]),
-                **_ends(complete, now),
-                results=array([o.result for o in complete]),
-                keep=keep,
-                claim_id=claim_id,
-            )
         if others:
             failed = session.send(
                 "fail",
@@ -55,6 +46,16 @@ def report(
                 reasons=array([o.reason for o in others]),
                 errors=array([o.error for o in others]),
                 tracebacks=array([o.traceback for o in others]),
+            )
+        if complete:
+            completed = session.send(
+                "complete",
+                **me,
+                **_keys([o.claim for o in complete]),
+                **_ends(complete, now),
+                results=array([o.result for o in complete]),
+                keep=keep,
+                claim_id=claim_id,
             )
         if want:
             claimed = session.send("claim", **me, want=want, idle=idle, claim_id=claim_id)

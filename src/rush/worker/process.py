@@ -4,18 +4,16 @@ A runner as its supervisor sees it: a child process, its wire, and the tokens it
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rush.worker.channel import Baton, Channel, Message
+from rush.worker.template import Template
 
 if TYPE_CHECKING:
     from rush.worker.runner import Body, Greeting
@@ -28,28 +26,19 @@ _WEIGH_EVERY = 100
 
 class RunnerProcess:
     """
-    One runner. It is started in a session of its own, so that killing its process group
-    ends all that its job has started; and it holds the reading end of a pipe, its
-    lifeline, whose writing end dies with this process.
+    One runner. It leads a process group, so that killing the group ends all that its job
+    has started; and it holds the reading end of a pipe, its lifeline, whose writing end dies
+    with this process.
     """
 
-    def __init__(self, greeting: Greeting) -> None:
+    def __init__(self, template: Template, greeting: Greeting) -> None:
         ours, theirs = socket.socketpair()
         self._channel = Channel(ours)
         self._baton = Baton.pipe()
         lifeline, self._life = os.pipe()
         self._output, output = os.pipe()
         os.set_blocking(self._output, False)
-        descriptors = (theirs.fileno(), self._baton.reading, lifeline)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "rush.worker.runner", *map(str, descriptors)],
-            cwd=Path(greeting["project"]),
-            pass_fds=descriptors,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+        self._process = template.fork((theirs.fileno(), self._baton.reading, lifeline, output))
         theirs.close()
         os.close(lifeline)
         os.close(output)
@@ -175,8 +164,7 @@ class RunnerProcess:
     def kill(self, number: signal.Signals) -> None:
         """Send a signal to it and to all that it has started."""
         self.killed = True
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
+        self._process.kill(number)
 
     def finish(self) -> None:
         """Let it end when its baton is empty."""
@@ -193,14 +181,14 @@ class RunnerProcess:
         # What its job has started goes with it. Before the process is reaped, since
         # until then nobody else can get its number.
         self.kill(signal.SIGKILL)
-        code = self._process.wait()
+        code = self._process.reap()
         if code < 0:
             return f"signal {-code}, {signal.Signals(-code).name}"
         return f"code {code}"
 
     def _has_ended(self, *, within: float | None) -> bool:
         until = None if within is None else time.monotonic() + within
-        while os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        while not self._process.has_ended():
             if until is not None and time.monotonic() >= until:
                 return False
             time.sleep(0.002)
@@ -221,5 +209,5 @@ class RunnerProcess:
         self._baton.close()
         os.close(self._life)
         os.close(self._output)
-        if self._process.returncode is None:
+        if self._process.code is None:
             self.wait()

@@ -1,14 +1,12 @@
 """
 A runner: the child process in which jobs run, one at a time.
 
-It is a fresh interpreter that stays warm from job to job, so that start-up and imports
-are paid once. It holds no connection but the one that a job asks for, and no promise
+It is forked from the `template`, fresh of everybody's code, and stays warm from job to
+job, so that imports are paid once. It holds no connection but the one that a job asks for, and no promise
 rests on it: it may be killed at any moment, and everything it owes is known to its
 supervisor by what `channel` says. It dies with its supervisor, by the kernel's hand
-where there is one (Linux) and by its own when the lifeline closes.
-
-Run as `python -m rush.worker.runner SOCKET BATON LIFELINE`, the numbers of inherited
-file descriptors. The first message is the greeting, a `Greeting` as an object.
+where there is one (Linux) and by its own when the lifeline closes. The first message is the
+greeting, a `Greeting` as an object.
 """
 
 from __future__ import annotations
@@ -416,9 +414,10 @@ class Printed(io.TextIOBase):
             self._runner.log(self._level, rest)
 
 
-def main(arguments: list[str]) -> None:
-    wire, baton, lifeline = map(int, arguments)
-    _die_with_supervisor(lifeline)
+def main(wire: int, baton: int, lifeline: int) -> None:
+    """Be a runner, with these descriptors. Does not return."""
+    die_with_parent()
+    threading.Thread(target=_watch, args=(lifeline,), name="lifeline", daemon=True).start()
     for descriptor in (wire, baton, lifeline):
         os.set_inheritable(descriptor, False)
     runner = Runner(Channel(socket.socket(fileno=wire)), Baton(baton))
@@ -442,13 +441,13 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
-def _die_with_supervisor(lifeline: int) -> None:
+def die_with_parent() -> None:
+    """Ask the kernel, where it can, to kill this process when the one that has made it dies."""
     if sys.platform == "linux":
         import ctypes
 
         parent_death_signal = 1
         ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
-    threading.Thread(target=_watch, args=(lifeline,), name="lifeline", daemon=True).start()
 
 
 def _watch(lifeline: int) -> None:
@@ -506,7 +505,3 @@ def _refuse_unstorable(text: str) -> None:
         check(json.loads(text))
     except DefinitionError as error:
         raise ResultRefused(f"the result cannot be kept as JSON: {error}") from None
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -37,6 +37,7 @@ from rush.worker.process import RunnerProcess
 from rush.worker.reports import Reporter
 from rush.worker.runner import Greeting
 from rush.worker.supervisor import Limits, Supervisor
+from rush.worker.template import Template
 
 log = logging.getLogger("rush.worker")
 
@@ -88,6 +89,7 @@ class Worker:
         self._watch_at = 0.0
         self._ready = False
         self._registration: Registration | None = None
+        self._template = Template()
         self.supervisor = Supervisor(
             Limits(
                 slots=self._slots,
@@ -124,6 +126,7 @@ class Worker:
                 raise
             finally:
                 self.supervisor.close()
+                self._template.close()
                 self._master.step_down()
                 reporter.stop()
                 pulse.stop(leave=True)
@@ -329,6 +332,7 @@ class Worker:
         settings = self._settings
         allowed = settings.allowed_modules
         return RunnerProcess(
+            self._template,
             Greeting(
                 project=str(self._project),
                 allowed_modules=None if allowed is None else list(allowed),
@@ -341,7 +345,7 @@ class Worker:
                 max_log_line=settings.max_log_line,
                 max_log_bytes=settings.max_log_bytes,
                 max_result_bytes=settings.max_result_bytes,
-            )
+            ),
         )
 
 
