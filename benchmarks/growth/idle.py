@@ -187,8 +187,10 @@ def processes(there: Rush) -> list[int]:
 
 
 def children(pid: int) -> list[int]:
+    """What a process has started, and what these have."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
+    found = [int(child) for task in tasks for child in task.read_text().split()]
+    return found + [further for child in found for further in children(child)]
 
 
 if __name__ == "__main__":

@@ -245,7 +245,10 @@ def stopping(rush: Project) -> bool:
 
 
 def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """What a process has started, and what these have."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    found = [int(child) for task in tasks for child in task.read_text().split()]
+    return found + [further for child in found for further in children(child)]
 
 
 def connected(url: str) -> psycopg.Connection | None:

@@ -84,7 +84,7 @@ class Actor:
 
     def freeze(self, *, runners: bool) -> None:
         """SIGSTOP: the supervisor, and its runners or not."""
-        self._frozen = [self.pid, *(self.runners() if runners else ())]
+        self._frozen = [self.pid, *(children(self.pid) if runners else ())]
         _signal(self._frozen, signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -92,7 +92,8 @@ class Actor:
         self._frozen = []
 
     def runners(self) -> list[int]:
-        return children(self.pid)
+        """Its runners: what its template, its only child, has forked."""
+        return children(self.pid)[1:]
 
     def end(self, timeout: float) -> str | None:
         """End it in good order. Returns what was wrong with that."""
@@ -157,12 +158,11 @@ class Cast:
 
 
 def children(pid: int) -> list[int]:
-    path = Path(f"/proc/{pid}/task/{pid}/children")
+    """What a process has started, and what these have: the template, and its runners."""
     with contextlib.suppress(OSError):
-        found = path.read_text().split()
-        others = Path(f"/proc/{pid}/task").glob("*/children")
-        found += [child for other in others if other != path for child in other.read_text().split()]
-        return [int(child) for child in found]
+        tasks = Path(f"/proc/{pid}/task").glob("*/children")
+        found = [int(child) for task in tasks for child in task.read_text().split()]
+        return found + [further for child in found for further in children(child)]
     return []
 
 

@@ -89,6 +89,20 @@ def test_a_template_that_was_killed_is_made_anew(template: Template):
     other.close()
 
 
+def test_a_template_that_is_frozen_is_killed(template: Template, monkeypatch: pytest.MonkeyPatch):
+    """Nobody waits for ever for one that does not answer: it goes, and its runners go with it."""
+    monkeypatch.setattr("rush.worker.template.PATIENCE", 0.2)
+    one = Fork(template)
+    os.kill(parent_of(one.child.pid), signal.SIGSTOP)
+
+    other = Fork(template)
+
+    assert one.child.has_ended()
+    assert not other.child.has_ended()
+    one.close()
+    other.close()
+
+
 def test_a_runner_dies_when_its_lifeline_does(template: Template):
     """Whoever holds the other end of the lifeline is the supervisor: it dies with it."""
     fork = Fork(template)

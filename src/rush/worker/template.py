@@ -37,8 +37,9 @@ _ANSWER = struct.Struct("=qq")
 _FORK, _LOOK, _REAP = b"f", b"l", b"r"
 _LIVING, _ENDED, _UNKNOWN = 0, 1, 2
 
-#: How long the template may take to answer, in seconds. It is still starting at the first request.
-PATIENCE = 30.0
+#: How long the template may take to answer, in seconds: at first, when it is still starting, and
+#: later. One that does not is frozen: it is killed, and its runners with it.
+STARTING, PATIENCE = 30.0, 5.0
 
 
 class Template:
@@ -56,7 +57,7 @@ class Template:
         try:
             pid, problem = self._ask(_FORK, 0, descriptors)
         except (OSError, EOFError):
-            # It has been killed, and all runners with it.
+            # It has been killed, and all runners with it; or it must be.
             self.close()
             pid, problem = self._ask(_FORK, 0, descriptors)
         if problem:
@@ -68,6 +69,7 @@ class Template:
         try:
             ended, code = self._ask(_REAP if reap else _LOOK, pid)
         except (OSError, EOFError):
+            self.close()
             ended, code = _UNKNOWN, 0
         if ended == _UNKNOWN:
             # Its template died, which killed it.
@@ -94,6 +96,7 @@ class Template:
             if not data:
                 raise EOFError
             answer += data
+        wire.settimeout(PATIENCE)
         return _ANSWER.unpack(answer)
 
     def _start(self) -> socket.socket:
@@ -105,7 +108,7 @@ class Template:
             start_new_session=True,
         )
         theirs.close()
-        ours.settimeout(PATIENCE)
+        ours.settimeout(STARTING)
         self._socket = ours
         return ours
 
