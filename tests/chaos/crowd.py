@@ -77,6 +77,7 @@ class Crowd:
         rows = self._ground.sql(
             "SELECT params ->> 'ref', count(*) FROM rush.run_request WHERE params ? 'ref' GROUP BY 1"
         )
+        self._ground.close()
         there = dict(rows)
         lost = [ref for ref in self.heard if ref not in there]
         doubled = [ref for ref, count in there.items() if count > 1]

@@ -21,7 +21,7 @@ from functools import partial
 
 import psycopg
 
-from tests.chaos.cast import Actor, Cast
+from tests.chaos.cast import Actor, Cast, children
 from tests.chaos.ground import Ground
 from tests.chaos.proxy import CUT, CUT_AFTER, LOSE, Fault, Message, Proxy, Rule
 from tests.chaos.tally import COMMITS
@@ -69,6 +69,7 @@ class Nemesis:
             self._kill_worker: 4,
             self._kill_master: 2,
             self._kill_runner: 4,
+            self._kill_template: 2,
             self._freeze_worker: 8,
             self._freeze_supervisor: 3,
             self._freeze_runner: 2,
@@ -134,6 +135,16 @@ class Nemesis:
     def _kill_runner(self) -> bool:
         def kill(actor: Actor) -> None:
             for pid in actor.runners()[:1]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+        return self._with_actor(kill)
+
+    def _kill_template(self) -> bool:
+        """What a worker's runners are forked from, and die with."""
+
+        def kill(actor: Actor) -> None:
+            for pid in children(actor.pid)[:1]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.chaos.proxy import Fault, Message, Network
+from rush.domain.records import Answer
+from rush.store import held
+from rush.store.session import Session
+from rush.store.workers import Registration
+from rush.worker.process import RunnerProcess
+from rush.worker.reports import Reply, Request
+from rush.worker.runner import Greeting
+from rush.worker.supervisor import Limits, Supervisor
+from rush.worker.template import Template
+from tests.chaos.proxy import CUT, Fault, Message, Network
 from tests.chaos.scene import job, lay
+from tests.support.factories import Factories, MadeWorker
 from tests.support.project import Project, project
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
-SETTINGS = {"worker_lease": 2.0, "master_expiry": 2.0, "poll_interval": 1.0, "kill_grace": 1.0}
+SETTINGS = {"worker_lease": 2.0, "master_expiry": 2.0, "poll_interval": 3.0, "kill_grace": 1.0}
 
 
 @pytest.fixture
@@ -35,29 +46,83 @@ def rush(tmp_path: Path, database: str) -> Iterator[Project]:
     " transaction of its own after the rows were read",
 )
 def test_what_has_completed_in_its_own_transaction_is_not_begun_again(
-    rush: Project, network: Network
+    rush: Project,
 ) -> None:
     """An answer that is older than a job's own commit does not make the worker begin it once more."""
-    lay(rush, {"p": [job("a", inside=True, seconds=2)]})
+    lay(rush, {"p": [job("a", inside=True)]})
+    factories = Factories(rush.connection)
+    factories.compile("p")
+    worker = factories.worker()
+    run = factories.run("p")
+    token = factories.job(run, "a", worker=worker)
+    registration = Registration(
+        id=worker.id, name=worker.name, generation=worker.generation, now=datetime.now(UTC)
+    )
+    session = Session(rush.connection, "rush")
+    rows = held.held(session, registration)
+    compiled = {each.id: each for each in held.compiled_jobs(session, [rows[0].job_id])}
+    template = Template()
+    supervisor = Supervisor(LIMITS, lambda: RunnerProcess(template, greeting(rush, worker)))
+    try:
+        supervisor.start()
+        supervisor.take_in(Reply(request=Request(), answer=Answer(), held=rows, compiled=compiled))
+        # It asks what it holds, and what it hears is true when the database says it ...
+        request = supervisor.news()
+        wait_for(
+            lambda: supervisor.wait(0.05) or supervisor.holding == 0, what="the job's own commit"
+        )
+        assert rush.sql("SELECT token, state FROM rush.archive") == [(token, "Complete")]
+        # ... and is not any more when it arrives.
+        supervisor.take_in(Reply(request=request, answer=Answer(), held=rows, compiled=compiled))
+        assert supervisor.holding == 0
+    finally:
+        supervisor.close()
+        template.close()
+
+
+LIMITS = Limits(
+    slots=1,
+    kill_grace=1.0,
+    max_log_bytes=100_000,
+    max_log_line=1000,
+    runner_jobs=1000,
+    runner_memory_mb=1000,
+)
+
+
+def greeting(rush: Project, worker: MadeWorker) -> Greeting:
+    return Greeting(
+        project=str(rush.folder),
+        allowed_modules=None,
+        database_url=rush.database,
+        schema="rush",
+        worker=worker.name,
+        generation=worker.generation,
+        code="abc",
+        log_level="INFO",
+        max_log_line=1000,
+        max_log_bytes=100_000,
+        max_result_bytes=10_000,
+    )
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="Pulse._stand keeps the term before it has told the master's thread: it renews it for ever,"
+    " and nobody leads",
+)
+def test_who_is_elected_leads_though_its_wire_is_cut_then(rush: Project, network: Network) -> None:
+    """A worker that loses its wire just when it has been elected leads all the same, or somebody else does."""
+    lay(rush, {"p": [job("a")]})
     proxy = network.proxy(rush.database)
 
-    late = threading.Event()
+    def cut_once(message: Message) -> Fault | None:
+        listens = message.query == "LISTEN" and b":master" in message.body
+        return CUT if listens and message.toward == "server" and message.nth == 3 else None
 
-    def is_second(message: Message) -> bool:
-        """The worker is told for the second time that it holds the job."""
-        return (message.query, message.kind, message.nth) == ("held", "D", 2)
-
-    proxy.rule = lambda message: Fault(kind="delay", seconds=2.5) if is_second(message) else None
-    proxy.watch = lambda message: late.set() if is_second(message) else None
+    proxy.rule = cut_once
     rush.start("worker1", "--database-url", proxy.url, slots=1)
-    run = rush.started("p")
-    rush.ended(run)
-    assert late.wait(10)
-    # What it does now, it does after it has heard that.
     rush.ended(rush.started("p"))
-
-    begun = rush.sql("SELECT token FROM public.effect WHERE NOT inside AND run_id = %s", run)
-    assert len(begun) == 1
 
 
 @pytest.mark.xfail(
