@@ -40,11 +40,6 @@ def rush(tmp_path: Path, database: str) -> Iterator[Project]:
         yield made
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Supervisor._compare takes a row for a new claim when its job has completed in a"
-    " transaction of its own after the rows were read",
-)
 def test_what_has_completed_in_its_own_transaction_is_not_begun_again(
     rush: Project,
 ) -> None:
@@ -106,11 +101,6 @@ def greeting(rush: Project, worker: MadeWorker) -> Greeting:
     )
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Pulse._stand keeps the term before it has told the master's thread: it renews it for ever,"
-    " and nobody leads",
-)
 def test_who_is_elected_leads_though_its_wire_is_cut_then(rush: Project, network: Network) -> None:
     """A worker that loses its wire just when it has been elected leads all the same, or somebody else does."""
     lay(rush, {"p": [job("a")]})
@@ -125,10 +115,6 @@ def test_who_is_elected_leads_though_its_wire_is_cut_then(rush: Project, network
     rush.ended(rush.started("p"))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the sessions of Pulse, and those that a job's transaction opens, wait without a deadline",
-)
 def test_a_worker_in_a_black_hole_comes_back(rush: Project, network: Network) -> None:
     """
     A wire that takes everything and gives nothing, for ever (C3, C4): the worker gives up waiting

@@ -16,7 +16,7 @@ from rush.logs import set_up_logging
 from rush.master.master import Master
 from rush.store.database import connect
 from rush.store.session import Session
-from rush.store.wire import Wire
+from rush.store.wire import PATIENCE, Wire
 from rush.worker.worker import Worker
 
 app = App(name="worker")
@@ -96,7 +96,9 @@ def _run(name: str, loaded: LoadedSettings, database_url: str) -> None:
 
     def open_wire(purpose: str) -> Wire:
         connection = connect(database_url, application_name=f"rush {name} {purpose}")
-        return Wire(connection, settings.schema)
+        wire = Wire(connection, settings.schema)
+        wire.bound(PATIENCE)
+        return wire
 
     master = Master(settings, lambda: open_wire("master"))
     worker = Worker(name, loaded, database_url, connect=open_session, wire=open_wire, master=master)

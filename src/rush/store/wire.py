@@ -38,7 +38,7 @@ from psycopg.pq.abc import PGresult
 from rush.store.session import Connection, Session
 
 #: How long an answer is waited for, in seconds.
-PATIENCE = 60.0
+PATIENCE = 20.0
 
 _FINE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 
@@ -60,6 +60,12 @@ class Wire(Session):
         self._sent: deque[_Sent] = deque()
         self._prepared: set[str] = set()
         self._in_transaction = False
+
+    def bound(self, patience: float) -> None:
+        """Wait so many seconds for an answer, and let the server give up a little before that."""
+        milliseconds = sql.Literal(int(patience * 900))
+        self.execute(sql.SQL("SET statement_timeout = {}").format(milliseconds))
+        self._patience = patience
 
     def send(self, name: str, /, **params: Any) -> Callable[[], list[Any]]:
         sent = self._send(name, params)

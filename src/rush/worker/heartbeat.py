@@ -232,8 +232,10 @@ class Pulse:
         self._term = term
         self._term_until = self._trusted(began)
         self._beat_at = min(self._beat_at, began + self._terms.expiry / 3)
-        session.listen(channel(session.schema, "master"))
+        # Told before anything else can fail: this term is renewed from now on.
         self._leader.lead(term, self._term_until)
+        session.listen(channel(session.schema, "master"))
+        self._leader.ring()
 
     def _believed_gone(self, state: object, now: float) -> int | None:
         """The term whose session has been gone for long enough, if there is one."""
@@ -309,17 +311,21 @@ class Pulse:
         session.listen(
             channel(session.schema, "worker", registration.id), channel(session.schema, "workers")
         )
-        session.connection.add_notify_handler(self._heard)
 
-    def _heard(self, notify: psycopg.Notify) -> None:
-        _, _, name = notify.channel.partition(":")
-        if name == "master":
-            self._leader.ring()
-        else:
+    def _hear(self, session: Session) -> bool:
+        """Whether bells have rung, which may have come with the answer to something else."""
+        heard = False
+        while (bell := session.connection.pgconn.notifies()) is not None:
+            heard = True
+            _, _, name = bell.relname.decode().partition(":")
+            if name == "master":
+                self._leader.ring()
+                continue
             # Perhaps the master has resigned: that is worth a look at once.
             if name == "workers":
                 self._stand_at = 0.0
             self._on_bell()
+        return heard
 
     def _ring(self, session: Session) -> None:
         with self._lock:
@@ -329,6 +335,8 @@ class Pulse:
 
     def _rest(self, session: Session) -> None:
         """Wait for a bell, for a call from another thread, or for the next thing that is due."""
+        if self._hear(session):
+            return
         due = [self._beat_at]
         if self._term is not None:
             due.append(self._term_until)
@@ -343,10 +351,7 @@ class Pulse:
             os.read(self._wake_reading, 4096)
         if connection in ready:
             connection.pgconn.consume_input()
-            while (notify := connection.pgconn.notifies()) is not None:
-                self._heard(
-                    psycopg.Notify(notify.relname.decode(), notify.extra.decode(), notify.be_pid)
-                )
+            self._hear(session)
 
     def _reconnect(self) -> Session:
         session = self._connect()

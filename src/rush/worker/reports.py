@@ -45,8 +45,8 @@ class Request:
     logs: list[LogPart] = field(default_factory=list[LogPart])
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
     given_back: list[Claim] = field(default_factory=list[Claim])
-    #: How many jobs have completed in transactions of their own, which told nobody.
-    committed: int = 0
+    #: Tokens of jobs that have completed in transactions of their own, which told nobody.
+    committed: list[int] = field(default_factory=list[int])
     #: How many jobs may follow those that are reported, and how many are wanted in all.
     keep: int = 0
     want: int = 0

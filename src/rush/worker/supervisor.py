@@ -285,7 +285,10 @@ class Supervisor:
             self._queue.append(held)
 
     def _compare(self, rows: list[Claim], compiled: dict[int, CompiledJob]) -> None:
-        """Start what is ours unheard of, end what is ours no more, hear of cancelled runs."""
+        """
+        Start what is ours unheard of, end what is ours no more, hear of cancelled runs. These rows
+        are older than what has ended here since they were asked for.
+        """
         rows_by_token = {claim.token: claim for claim in rows}
         for token, held in list(self._held.items()):
             if token not in rows_by_token:
@@ -294,6 +297,7 @@ class Supervisor:
                 self._end_or_drop(held, "cancelled")
         told = {outcome.claim.token for outcome in self._request.outcomes}
         told |= {claim.token for claim in self._request.given_back}
+        told |= set(self._request.committed)
         for token, claim in rows_by_token.items():
             if token not in self._held and token not in told:
                 self._accept(claim, compiled)
@@ -473,7 +477,7 @@ class Supervisor:
         self._keep_lines(held)
         self._drop(held)
         # Nothing was handed on in there: the empty report that follows claims, and rings.
-        self._request.committed += 1
+        self._request.committed.append(held.claim.token)
 
     def _asked(self, runner: RunnerProcess, token: int) -> None:
         held = self._held.get(token)

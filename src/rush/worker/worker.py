@@ -282,7 +282,7 @@ class Worker:
     def _enter(self) -> Pulse:
         """Register, waiting for the lease of a predecessor of the same name that has just died."""
         pulse = Pulse(
-            lambda: self._connect("pulse"),
+            self._open_pulse,
             self._identity(),
             Terms(
                 lease=self._settings.worker_lease,
@@ -300,6 +300,13 @@ class Worker:
         if self._registration is None:
             raise ConfigurationError(self._name_taken())
         return pulse
+
+    def _open_pulse(self) -> Wire:
+        """Its answers come within a third of a lease, or it is of no use."""
+        wire = self._wire("pulse")
+        shortest = min(self._settings.worker_lease, self._settings.master_expiry)
+        wire.bound(max(1.0, shortest / 3))
+        return wire
 
     def _name_taken(self) -> str:
         session = self._connect("names")
