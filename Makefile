@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 .PHONY: help demo test test-slow check fix clean
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## See Rush run a pipeline on a year of real flights
 	@$(BIN)/rush demo --full rush-demo

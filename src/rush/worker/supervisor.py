@@ -526,7 +526,7 @@ class Supervisor:
                 held.marked = True
                 self._request.begun.append((held.claim, held.began))
             if held.ending is None and now >= held.deadline:
-                self._log(held, now, "ERROR", f"out of time after {held.job.timeout_seconds:g} s")
+                self._log(held, now, "WARNING", "out of time: asked to end by SIGTERM")
                 self._end(held, "timeout")
             if runner.queued and runner.long_running(LONG):
                 self._take_back(runner)
