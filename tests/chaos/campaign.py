@@ -85,7 +85,7 @@ class Report:
     unheard_requests: int = 0
     #: From healing to rest.
     drained_in: float = 0.0
-    #: From a fault until everything that its victim ran is with somebody else, or over: by kind.
+    #: From a fault until everything that its victim ran is free for others, or over: by kind.
     recovery: dict[str, dict[str, float]] = field(default_factory=dict)
     snapshots: int = 0
     violations: list[str] = field(default_factory=list)
@@ -289,7 +289,7 @@ class Campaign:
     def _recoveries(self) -> dict[str, dict[str, float]]:
         times: dict[str, list[float]] = {}
         for strike in self._nemesis.strikes:
-            seconds = [self._taken_over(strike, *held) for held in strike.held]
+            seconds = [self._let_go(strike, *held) for held in strike.held]
             if seconds:
                 times.setdefault(f"jobs, {strike.kind}", []).append(max(seconds))
             if strike.led:
@@ -302,12 +302,12 @@ class Campaign:
                 times.setdefault(f"master, {strike.kind}", []).append(led or 0.0)
         return {kind: _spread(each) for kind, each in sorted(times.items())}
 
-    def _taken_over(self, strike: Strike, run: int, job: str, round: int, token: int) -> float:
-        """Seconds until somebody else had it, or it was over."""
+    def _let_go(self, strike: Strike, run: int, job: str, round: int, token: int) -> float:
+        """Seconds until it was free for others, or over."""
         return self._ground.one(
             "SELECT coalesce(extract(epoch FROM min(at) - %s)::float8, 0) FROM chaos.event"
             " WHERE run_id = %s AND job = %s AND round = %s AND at > %s"
-            " AND (what = 'gone' OR token <> %s)",
+            " AND (what = 'gone' OR token IS DISTINCT FROM %s)",
             strike.at,
             run,
             job,
