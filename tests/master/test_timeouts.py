@@ -362,3 +362,25 @@ def test_leases_are_not_judged_soon_after_the_master_began(shared: Kernel, enter
     assert late.state == "Alive"
     prompt().bury(shared.round())
     assert late.state == "Dead"
+
+
+def test_leases_are_not_judged_after_a_look_that_took_long(shared: Kernel, enter):
+    """
+    A master that could not look, since a table was locked, gives all others time to renew.
+    """
+    late = enter("late")
+    server_up = workers.workers_alive(shared.session).server_up.total_seconds()
+    timeouts = prompt(outage_grace=server_up / 2)
+    settled = timeouts._since - server_up
+    timeouts._since = settled
+    timeouts.bury(shared.round())
+    assert timeouts._since == settled
+    shared.sql("UPDATE rush.worker SET lease_expires_at = 'epoch' WHERE name = 'late'")
+
+    timeouts._looked_at -= 60
+    timeouts.bury(shared.round())
+    assert late.state == "Alive"
+
+    timeouts._since = settled
+    timeouts.bury(shared.round())
+    assert late.state == "Dead"

@@ -24,6 +24,9 @@ from rush.store.session import Session
 
 log = logging.getLogger("rush.master")
 
+#: A master that has not looked for workers for so many seconds could not.
+GAP = 5.0
+
 
 @dataclass(slots=True, kw_only=True)
 class Timeouts:
@@ -38,6 +41,7 @@ class Timeouts:
     outage_grace: float
     _gone: dict[tuple[str, int], float] = field(default_factory=dict[tuple[str, int], float])
     _since: float = field(default_factory=time.monotonic)
+    _looked_at: float = field(default_factory=time.monotonic)
 
     def fail_overdue(self, round: Round) -> None:
         with round.transaction() as session:
@@ -50,15 +54,27 @@ class Timeouts:
 
     def bury(self, round: Round) -> None:
         """Declare dead who is, and inherit."""
+        self._mind_the_gap()
         with round.transaction() as session:
             gone = self._believed_gone(session)
             names = self._declare_dead(session, gone)
             freed = runs.inherit(session, poison_limit=self.poison_limit, limit=BATCH)
+        self._mind_the_gap()
         for name in names:
             log.warning("worker %s is dead", name)
         if freed:
             log.warning("jobs of workers that are gone, for others now: %s", len(freed))
         round.more |= bool(freed)
+
+    def _mind_the_gap(self) -> None:
+        """
+        Who could not look for a while (a table was locked, the server was away) judges no leases
+        for as long as after it began: nobody could renew them either.
+        """
+        now = time.monotonic()
+        if now - self._looked_at > GAP:
+            self._since = now
+        self._looked_at = now
 
     def _believed_gone(self, session: Session) -> list[tuple[str, int]]:
         now = time.monotonic()

@@ -63,11 +63,12 @@ DELETE FROM rush.worker WHERE name = %(name)s AND generation = %(generation)s;
 
 -- name: declare_dead :many
 -- Death comes first, inheritance after it: what the dead still send matches nothing. Dead are
--- those named and, where leases are judged, those whose lease is over.
+-- those named and, where leases are judged, those whose lease was over when this was said:
+-- while it waits for a lock, so do those who would renew them.
 UPDATE rush.worker
    SET state = 'Dead', generation = nextval('rush.generation')
  WHERE state <> 'Dead'
-   AND ((%(leases)s AND lease_expires_at < coalesce(%(now)s::timestamptz, clock_timestamp()))
+   AND ((%(leases)s AND lease_expires_at < coalesce(%(now)s::timestamptz, statement_timestamp()))
         OR (name, generation) IN (SELECT * FROM unnest(%(names)s::text[], %(generations)s::bigint[])))
 RETURNING name;
 
