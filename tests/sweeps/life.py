@@ -202,12 +202,20 @@ class Life:
             raise AssertionError(f"the worker ended by itself with {code}")
 
     def _start(self, name: str, url: str) -> subprocess.Popen[bytes]:
+        self._log = self._rush.folder / "logs" / f"{name}.log"
+        self._told_before = self._log.stat().st_size if self._log.exists() else 0
         process = self._rush.spawn("worker", name, "--slots", "1", "--database-url", url)
         self._rush.workers[f"{name} {process.pid}"] = process
         return process
 
     def _stop(self) -> None:
         assert self._process is not None
+        # One that has just been started listens to no signal yet: it would simply be gone.
+        wait_for(
+            lambda: self._is_ready() or self._process.poll() is not None,
+            what="the worker to be ready",
+            timeout=20,
+        )
         self._process.send_signal(signal.SIGTERM)
         try:
             code = self._process.wait(20)
@@ -215,6 +223,9 @@ class Life:
             raise AssertionError("the worker does not end on SIGTERM") from None
         if code != 0 and not (self._met.is_set() and code == -signal.SIGKILL):
             raise AssertionError(f"the worker ended with {code} on SIGTERM")
+
+    def _is_ready(self) -> bool:
+        return self._log.exists() and b" is ready" in self._log.read_bytes()[self._told_before :]
 
     def _rule(self, point: Point) -> Callable[[Message], Fault | None]:
         def rule(message: Message) -> Fault | None:
