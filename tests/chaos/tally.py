@@ -26,7 +26,7 @@ OVERTAKEN = "another attempt has overtaken this one; its outcome was not accepte
 #: What commits by itself. In a transaction it is the COMMIT.
 COMMITS = frozenset({
     "COMMIT", "INSERT", "submit", "register", "note_session", "heartbeat", "elect", "renew", "resign",
-    "drain", "leave", "reloaded", "report", "complete", "fail", "claim", "mark_running", "append_log",
+    "drain", "leave", "reloaded", "complete", "fail", "claim", "mark_running", "append_log",
     "give_back",
 })  # fmt: skip
 
