@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from tests.pairs.transitions import ALL, IN_CHAIN, Act, Scene, Stage
+from tests.support.history import wrongs
 from tests.support.kernel import Kernel
 from tests.support.server import Server
 from tests.support.waiting import wait_for
@@ -120,4 +121,4 @@ def test_two_at_once_are_two_in_turn(
     assert contest.settled(scene) in serial
     assert stage.finish(scene) in ("Complete", "Cancelled")
     assert stage.kernel.nothing_left(scene.run)
-    assert stage.wrongs() == []
+    assert wrongs(stage.kernel.session.connection) == []

@@ -12,11 +12,9 @@ from typing import Any
 import psycopg
 
 from rush.domain.records import Claim
-from rush.domain.states import TRANSITIONS
 from rush.master import waiting
 from rush.store import pipelines
 from rush.store.workers import Registration
-from tests.chaos.history import INVARIANTS
 from tests.chaos.scene import TABLES
 from tests.support.kernel import Kernel, outcome
 
@@ -24,12 +22,6 @@ WIDE = {name: [] for name in ("done", "failed", "free", "held", "stuck", "taken"
 WIDE = {**WIDE, "last": list(WIDE)}
 CHAIN = {"first": [], "held": ["first"], "then": ["held"]}
 END = {"first": [], "held": ["first"]}
-
-EFFECTS = """
-    SELECT FROM public.effect e
-     WHERE NOT EXISTS (SELECT FROM rush.archive a
-                        WHERE a.token = e.token AND a.run_id = e.run_id AND a.state = 'Complete')
-"""
 
 #: More than any timeout of these pipelines, in seconds.
 LONG = 1e5
@@ -150,26 +142,6 @@ class Stage:
         """A worker ends all that it holds."""
         for claim in self.kernel.held(who):
             self.kernel.report(who, outcome(claim, "Cancelled" if claim.cancelling else "Complete"))
-
-    def wrongs(self) -> list[str]:
-        """
-        What is against the history's invariants, but for those about marks that jobs leave outside,
-        about who acts as master, and about clocks: none of these are on this stage.
-        """
-        states = {
-            "before": [str(step.before or "") for step in TRANSITIONS],
-            "after": [str(step.after) for step in TRANSITIONS],
-        }
-        connection = self.kernel.session.connection
-        return [
-            name
-            for name, statement in INVARIANTS.items()
-            if not name.startswith(("I2 a transactional", "I3", "I8", "I14"))
-            and connection.execute(statement.encode(), states).fetchall()
-        ] + [
-            "I2 what was written with a completion is there with it, and only then"
-            for _ in connection.execute(EFFECTS.encode())
-        ]
 
 
 # What workers do ------------------------------------------------------------------------------
