@@ -678,3 +678,20 @@ def test_a_re_run_is_opened_in_the_round_that_was_judged(kernel: Kernel, worker)
     assert kernel.run(run).round == 2
     assert kernel.verdict(second)[0] == "Pending"
     assert "still running" in kernel.refused(second)
+
+
+def test_a_cancel_is_judged_after_the_request_that_it_follows(kernel: Kernel, worker):
+    """
+    A run that is asked for, or asked for again, and cancelled in one breath is Cancelled.
+    """
+    kernel.define(CHAIN)
+    for cause in ("a new run", "a re-run"):
+        kernel.request(jobinstance=7)
+        cancel = kernel.request(jobinstance=7, action="cancel")
+        kernel.take()
+        assert kernel.verdict(cancel)[0] == "Pending", cause
+
+        run = kernel.accepted(cancel)
+        kernel.sweep()
+
+        assert kernel.state(run) == "Cancelled", cause

@@ -148,11 +148,13 @@ def _judge_cancel(request: Any, verdicts: Verdicts, refuse: Callable[[str], None
         refuse("a cancel must say which run: give its jobinstance")
     elif request.job is not None:
         refuse("a cancel is about a whole run: leave job out")
+    elif request.nth > 1:
+        return  # An earlier request for this very run is decided in this round.
     elif request.run_id is None:
         refuse(f"there is no run {name}")
     elif request.run_state not in ("Running", "Stuck"):
         refuse(f"{name} has ended: it is {request.run_state}")
-    elif request.nth == 1:
+    else:
         verdicts.cancelled.append((request.id, request.run_id))
 
 
