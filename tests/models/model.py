@@ -556,30 +556,27 @@ class Model:
         batch = self.pending()
         about = [(request.pipeline, request.instance) for request in batch.values()]
         verdicts = [
-            (number, request, self._judge(request))
+            (number, request, self.run_of(request), self._judge(request))
             for at, (number, request) in enumerate(batch.items())
             if request.instance is None or about[at] not in about[:at] or _is_misshapen(request)
         ]
-        for number, request, verdict in verdicts:
+        for number, request, _, verdict in verdicts:
             if verdict == "start":
                 given = numbers[number]
                 assert request.instance in (None, given)
                 assert request.instance is not None or given > self.last(request.pipeline)
                 request.instance = given
                 self._begin(number, request, made[number])
-        for _, request, verdict in verdicts:
-            if verdict == "start":
-                continue
-            found = self.run_of(request)
-            request.status = "Rejected" if verdict == "refuse" else "Accepted"
-            request.run = found and found[0]
-            if verdict == "again":
-                assert found is not None
-                found[1].state, found[1].round = "Running", found[1].round + 1
-                self._open_round(found[1], request.job)
-            elif verdict == "cancel":
-                assert found is not None
-                found[1].cancelling = True
+        for _, request, found, verdict in verdicts:
+            if verdict == "refuse":
+                request.status, request.run = "Rejected", found and found[0]
+            elif found is not None:
+                request.status, request.run = "Accepted", found[0]
+                if verdict == "cancel":
+                    found[1].cancelling = True
+                else:
+                    found[1].state, found[1].round = "Running", found[1].round + 1
+                    self._open_round(found[1], request.job)
 
     def _judge(self, request: Request) -> str:
         found = self.run_of(request)

@@ -13,7 +13,8 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import psycopg
@@ -55,7 +56,7 @@ from tests.models.model import (
     Request,
     Token,
 )
-from tests.models.world import World, opened
+from tests.models.world import Tables, World, opened
 from tests.support.history import wrongs
 from tests.support.kernel import outcome
 from tests.support.server import Server
@@ -92,6 +93,22 @@ class Term(NamedTuple):
 
 Task = Callable[[Round], object]
 
+#: In the master's order.
+TASKS = (
+    *(
+        "bury",
+        "release",
+        "sweep",
+        "fail_overdue",
+        "retry",
+        "decide",
+        "apply_pauses",
+        "wake",
+        "assign",
+    ),
+    "forget_dead",
+)
+
 
 class Protocol(RuleBasedStateMachine):
     """Everybody's moves. `world` is put in place by whoever runs it."""
@@ -107,14 +124,38 @@ class Protocol(RuleBasedStateMachine):
         super().__init__()
         self.world.empty()
         self.model = Model(self.world.dawn, self.world.read().token[0])
-        self.model.generations = self.world.one("SELECT last_value FROM rush.generation")
-        self.model.floor = self.world.one("SELECT last_value FROM rush.token")
+        self.model.generations = self.world.last("generation")
+        self.model.floor = self.world.last("token")
         self.claim_ids = itertools.count(1)
         self.states: dict[tuple[int, str, int], str] = {}
+        self.deaths = 0
         self.payloads: dict[str, tuple[str, int]] = {}
         self.parked: Held | None = None
         self.sound = False
         self.check()
+
+    # How it begins ----------------------------------------------------------------------------
+
+    @initialize(target=registrations)
+    def first_worker(self) -> Any:
+        return self._register("one", "first", slots=3, pid=1, dead_generation=None)
+
+    @initialize(target=terms, who=registrations)
+    def first_term(self, who: Registration) -> Any:
+        return self._elect(who, None)
+
+    @initialize(
+        target=claims,
+        who=registrations,
+        term=terms,
+        asked=st.lists(PIPELINES, min_size=1, max_size=2),
+        want=st.integers(1, 3),
+    )
+    def first_claims(self, who: Registration, term: Term, asked: list[str], want: int) -> Any:
+        for pipeline in asked:
+            self._ask(pipeline)
+        self.decide(term)
+        return self._report(who, (), want, next(self.claim_ids))
 
     # What people do -------------------------------------------------------------------------
 
@@ -168,27 +209,22 @@ class Protocol(RuleBasedStateMachine):
         self.payloads[key] = payload
         self.model.requests[asked] = Request(pipeline, None, None, "start")
 
-    @rule(pipeline=PIPELINES, paused=st.booleans())
-    def pause(self, pipeline: str, paused: bool) -> None:
+    @rule(pipeline=st.none() | PIPELINES, paused=st.booleans())
+    def pause(self, pipeline: str | None, paused: bool) -> None:
+        """One pipeline, or all of them."""
         self._begin()
-        pipelines.set_paused(self.world.first, pipeline, paused)
-        self.model.paused[pipeline] = paused
+        if pipeline is None:
+            pipelines.set_all_paused(self.world.first, paused)
+            self.model.all_paused = paused
+        else:
+            pipelines.set_paused(self.world.first, pipeline, paused)
+            self.model.paused[pipeline] = paused
 
-    @rule(paused=st.booleans())
-    def pause_all(self, paused: bool) -> None:
-        self._begin()
-        pipelines.set_all_paused(self.world.first, paused)
-        self.model.all_paused = paused
-
-    @rule(seconds=st.sampled_from([1.0, 30.0, 45.0, 65.0, 130.0, 2 * DAY]))
+    @rule(seconds=st.sampled_from([1.0, 30.0, 45.0, 65.0, 130.0, 1.1 * DAY]))
     def wait(self, seconds: float) -> None:
         self._begin(seconds)
 
     # Workers ----------------------------------------------------------------------------------
-
-    @initialize(target=registrations)
-    def first_worker(self) -> Any:
-        return self._register("one", "first", slots=3, pid=1, dead_generation=None)
 
     @rule(
         target=registrations,
@@ -204,8 +240,15 @@ class Protocol(RuleBasedStateMachine):
         dead = old.generation if old and finds_dead else None
         return self._register(name, self._free(session), slots=slots, pid=pid, dead_generation=dead)
 
-    @rule(who=registrations, session=SESSIONS)
-    def heartbeat(self, who: Registration, session: str) -> None:
+    @rule(
+        who=registrations,
+        word=st.sampled_from(["heartbeat", "heartbeat", "note_session", "drain", "leave"]),
+        session=SESSIONS,
+    )
+    def speak_of_itself(self, who: Registration, word: str, session: str) -> None:
+        getattr(self, word)(who, session)
+
+    def heartbeat(self, who: Registration, session: str = "first") -> None:
         self._begin()
         row = workers.heartbeat(
             self.world.session(self._free(session)), who, lease=LEASE, progress={}
@@ -215,7 +258,6 @@ class Protocol(RuleBasedStateMachine):
         if worker is not None:
             worker.lease_until, worker.seen = self.model.now + LEASE, self.model.now
 
-    @rule(who=registrations, session=SESSIONS)
     def note_session(self, who: Registration, session: str) -> None:
         """It has connected again."""
         self._begin()
@@ -225,18 +267,16 @@ class Protocol(RuleBasedStateMachine):
         if worker is not None and worker.generation == who.generation:
             worker.session = session
 
-    @rule(who=registrations)
-    def drain(self, who: Registration) -> None:
+    def drain(self, who: Registration, session: str) -> None:
         self._begin()
-        workers.drain(self.world.first, who.name, who.generation)
+        workers.drain(self.world.session(self._free(session)), who.name, who.generation)
         worker = self.model.alive(who.name, who.generation)
         if worker is not None:
             worker.state = "Draining"
 
-    @rule(who=registrations)
-    def leave(self, who: Registration) -> None:
+    def leave(self, who: Registration, session: str) -> None:
         self._begin()
-        workers.leave(self.world.first, who)
+        workers.leave(self.world.session(self._free(session)), who)
         worker = self.model.workers.get(who.name)
         if worker is not None and worker.generation == who.generation:
             del self.model.workers[who.name]
@@ -252,7 +292,7 @@ class Protocol(RuleBasedStateMachine):
         found = held.held(self.world.first, who)
         known = {(key, job.holder) for key, job in self.model.held_by(who.name, who.generation)}
         assert known == {((c.run_id, c.job), holder_of(who, c)) for c in found}
-        return multiple(*(Held(who, claim) for claim in found))
+        return multiple(*(Held(who, claim) for claim in in_order(found)))
 
     @rule(about=claims)
     def begin(self, about: Held) -> None:
@@ -262,7 +302,8 @@ class Protocol(RuleBasedStateMachine):
         def say() -> None:
             held.mark_running(self.world.first, about.who, [(about.claim, time.monotonic())])
 
-        if self._is_said(about.who, [about.claim], say):
+        job = self.model.of(about.who.name, about.who.generation, about.claim)
+        if self._is_said(about.who, [about.claim] if job and not job.begun else [], say):
             self.model.mark_running(about.who.name, about.who.generation, about.claim)
 
     @rule(about=st.lists(claims, min_size=1, max_size=3))
@@ -378,15 +419,25 @@ class Protocol(RuleBasedStateMachine):
 
     # The master -------------------------------------------------------------------------------
 
-    @initialize(target=terms, who=registrations)
-    def first_term(self, who: Registration) -> Any:
-        return self._elect(who, None)
-
     @rule(target=terms, who=registrations, believes_gone=st.booleans())
     def elect(self, who: Registration, believes_gone: bool) -> Any:
         return self._elect(who, self.model.token.term if believes_gone else None)
 
+    @rule(term=terms, renews=st.booleans())
+    def keep_term(self, term: Term, renews: bool) -> None:
+        (self.renew if renews else self.resign)(term)
+
+    @rule(term=terms, task=st.sampled_from(TASKS))
+    def act(self, term: Term, task: str) -> None:
+        """One of the master's tasks, in a term that may be long over."""
+        getattr(self, task)(term)
+
     @rule(term=terms)
+    def lead(self, term: Term) -> None:
+        """A whole round of the master in force."""
+        if term.number == self.model.token.term:
+            self._round(term)
+
     def renew(self, term: Term) -> None:
         self._begin()
         token = self.model.token
@@ -395,14 +446,12 @@ class Protocol(RuleBasedStateMachine):
         if mine:
             token.until, token.session = self.model.now + EXPIRY, "first"
 
-    @rule(term=terms)
     def resign(self, term: Term) -> None:
         self._begin()
         master_token.resign(self.world.first, term.number)
         if term.number == self.model.token.term:
             self.model.token.until = 0.0
 
-    @rule(term=terms)
     def decide(self, term: Term) -> None:
         """Judge the requests."""
         self._begin()
@@ -412,49 +461,44 @@ class Protocol(RuleBasedStateMachine):
             numbers = {n: row[3] for n, row in rows.items()}
             assert self.model.admit_plain(made) or self.model.take(made, numbers) is None
 
-    @rule(term=terms)
     def release(self, term: Term) -> None:
         self._begin()
         if self._acts(term, finish.release):
             self.model.release()
 
-    @rule(term=terms)
     def sweep(self, term: Term) -> None:
         self._begin()
         if self._acts(term, finish.sweep):
             self.model.sweep()
 
-    @rule(term=terms)
     def retry(self, term: Term) -> None:
         self._begin()
         if self._acts(term, lambda round: retries.retry(round, poison_limit=POISON_LIMIT)):
             self.model.retry()
 
-    @rule(term=terms)
     def wake(self, term: Term) -> None:
         self._begin()
         if self._acts(term, waiting.wake):
             self.model.wake()
 
-    @rule(term=terms)
     def apply_pauses(self, term: Term) -> None:
         self._begin()
         if self._acts(term, waiting.Pauses().apply):
             self.model.apply_pauses()
 
-    @rule(term=terms)
     def fail_overdue(self, term: Term) -> None:
         self._begin()
         if self._acts(term, term.timeouts.fail_overdue):
             self.model.fail_overdue()
 
-    @rule(term=terms)
     def bury(self, term: Term) -> None:
         self._begin()
         if self._acts(term, term.timeouts.bury):
+            before = [worker.state for worker in self.model.workers.values()].count("Dead")
             self.model.bury({row[0]: row[1] for row in self.world.read().workers})
+            after = [worker.state for worker in self.model.workers.values()].count("Dead")
+            self.deaths += after - before
 
-    @rule(term=terms)
     def forget_dead(self, term: Term) -> None:
         self._begin()
         if self._acts(term, self._forget):
@@ -467,7 +511,6 @@ class Protocol(RuleBasedStateMachine):
                 ):
                     del self.model.workers[name]
 
-    @rule(term=terms)
     def assign(self, term: Term) -> None:
         self._begin()
         ready, seats = self.model.ready(), self.model.seats()
@@ -477,49 +520,57 @@ class Protocol(RuleBasedStateMachine):
             for name, free in seats.items():
                 assert sum(holder.worker == name for holder in given.values()) <= free
 
-    @rule(term=terms)
-    def round(self, term: Term) -> None:
-        """A whole round of the master in force."""
-        if term.number == self.model.token.term:
-            self._round(term)
-
     # What is true after every step ------------------------------------------------------------
 
     @invariant()
     def check(self) -> None:
         """The tables hold what the model says."""
         model, tables = self.model, self.world.read()
-        assert {
-            (n, r.pipeline, r.instance, r.state, r.round, r.cancelling)
-            for n, r in model.runs.items()
-        } == {(*row[:5], row[7]) for row in tables.runs}
-        for number, _, _, state, _, open_, stuck, cancelling in tables.runs:
-            run = model.runs[number]
-            if not cancelling:
-                assert (open_, stuck) == (run.open, run.stuck), (number, state)
-        assert sorted(map(tuple, tables.archive), key=str) == sorted(
-            ((n, *over) for n, run in model.runs.items() for over in run.archive), key=str
+        runs = model.runs.items()
+        agree(
+            "runs",
+            ((n, r.pipeline, r.instance, r.state, r.round, r.cancelling) for n, r in runs),
+            ((*row[:5], row[7]) for row in tables.runs),
         )
-        assert sorted(map(tuple, tables.finished)) == sorted(
-            (n, *each) for n, run in model.runs.items() for each in run.finished
+        # What is swept from a run that is being cancelled is not counted any more.
+        agree(
+            "open and stuck",
+            ((n, run.open, run.stuck) for n, run in runs if not run.cancelling),
+            ((row[0], *row[5:7]) for row in tables.runs if not row[7]),
         )
+        agree("archive", ((n, *over) for n, run in runs for over in run.archive), tables.archive)
+        agree("finished", ((n, *each) for n, run in runs for each in run.finished), tables.finished)
         self._check_jobs(tables.jobs)
-        for number, name, pending in tables.counts:
-            run = model.runs[number]
-            if run.state == "Running" and not run.cancelling and pending:
-                assert pending == len(run.missing[name]), (number, name)
-        assert {(n, r.status, r.run) for n, r in model.requests.items()} == {
-            tuple(row[:3]) for row in tables.requests
-        }
-        assert {(n, w.generation, w.state) for n, w in model.workers.items()} == {
-            tuple(row[:3]) for row in tables.workers
-        }
+        agree(
+            "counts",
+            ((n, job, len(model.runs[n].missing[job])) for n, job, _ in self._counted(tables)),
+            self._counted(tables),
+        )
+        agree(
+            "requests",
+            ((n, r.status, r.run) for n, r in model.requests.items()),
+            (row[:3] for row in tables.requests),
+        )
+        agree(
+            "workers",
+            ((n, w.generation, w.state) for n, w in model.workers.items()),
+            (row[:3] for row in tables.workers),
+        )
         for name, _, _, lease_until in tables.workers:
             assert same(lease_until, model.workers[name].lease_until)
         assert tables.token[:2] == [model.token.term, model.token.holder]
         assert sorted(tables.effects) == sorted(model.effects)
         self._check_steps()
         self.sound = True
+
+    def _counted(self, tables: Tables) -> list[Any]:
+        """The counts that are still to come down."""
+        return [
+            row
+            for row in tables.counts
+            if row[2] and self.model.runs[row[0]].state == "Running"
+            if not self.model.runs[row[0]].cancelling
+        ]
 
     def _check_jobs(self, rows: list[Any]) -> None:
         found = {(row[0], row[1]): row[2:] for row in rows}
@@ -550,9 +601,8 @@ class Protocol(RuleBasedStateMachine):
             return
         if self.parked is not None:
             self.commit_parked()
-        for name in GRAPHS:
+        for name in (None, *GRAPHS):
             self.pause(name, False)
-        self.pause_all(False)
         self.wait(LEASE + EXPIRY + 1)
         who = self._register("last", "first", slots=9, pid=1, dead_generation=None)
         term = self._elect(who, None)
@@ -563,6 +613,7 @@ class Protocol(RuleBasedStateMachine):
             self.heartbeat(who, "first")
             self._work_off(who)
         assert self._is_at_rest()
+        self._count()
         assert (
             wrongs(self.world.connection, but=["I1 every run ends, none is Stuck", "I12 nothing"])
             == []
@@ -570,11 +621,8 @@ class Protocol(RuleBasedStateMachine):
 
     def _round(self, term: Term) -> None:
         """All that a master does, as often as something is due."""
-        for act in (
-            *(self.bury, self.release, self.sweep, self.fail_overdue, self.retry, self.decide),
-            *(self.apply_pauses, self.wake, self.assign),
-        ):
-            act(term)
+        for task in TASKS:
+            getattr(self, task)(term)
             self.check()
 
     def _work_off(self, who: Registration) -> None:
@@ -585,6 +633,21 @@ class Protocol(RuleBasedStateMachine):
             self.check()
         self.wait(LEASE - 1)
         self.check()
+
+    def _count(self) -> None:
+        tally, model = self.world.tally, self.model
+        tally["stories"] += 1
+        tally["requests"] += len(model.requests)
+        tally["requests refused"] += sum(r.status == "Rejected" for r in model.requests.values())
+        tally["runs"] += len(model.runs)
+        tally["later rounds"] += sum(run.round - 1 for run in model.runs.values())
+        tally["deaths"] += self.deaths
+        tally["terms"] += model.token.term - model.term
+        tally["writes within transactions"] += len(model.effects)
+        for run in model.runs.values():
+            tally[f"runs {run.state}"] += 1
+            for over in run.archive:
+                tally[f"attempts {over.state}"] += 1
 
     def _is_at_rest(self) -> bool:
         ended = all(
@@ -656,7 +719,9 @@ class Protocol(RuleBasedStateMachine):
         round = Round(session=self.world.first, term=term.number)
         if term.number == self.model.token.term:
             task(round)
+            self.world.tally["acts of a master"] += 1
             return True
+        self.world.tally["acts of an old master"] += 1
         with pytest.raises(TermOver):
             task(round)
         return False
@@ -685,7 +750,8 @@ class Protocol(RuleBasedStateMachine):
                 )
             )
 
-        if not self._is_said(who, [o.claim for o in said], say):
+        heard = [o.claim for o in said] if model.alive(name, generation) else []
+        if not self._is_said(who, heard, say):
             return multiple()
         (answer,) = answers
         before = {(key, job.holder) for key, job in model.held_by(name, generation)}
@@ -694,6 +760,8 @@ class Protocol(RuleBasedStateMachine):
         accepted += model.fail(name, generation, claims_of(said, "Cancelled"), cancelled=True)
         accepted += model.complete(name, generation, claims_of(said, "Complete"), want, given)
         assert sorted(answer.refused) == sorted({o.claim.token for o in said} - set(accepted))
+        self.world.tally["outcomes accepted"] += len(accepted)
+        self.world.tally["outcomes refused"] += len(answer.refused)
         room = 0
         if model.takes(name, generation):
             mine = [job.holder for _, job in model.held_by(name, generation)]
@@ -702,13 +770,14 @@ class Protocol(RuleBasedStateMachine):
         held_now = {(key, job.holder) for key, job in model.held_by(name, generation)}
         claimed = {((c.run_id, c.job), holder_of(who, c)) for c in answer.claims}
         assert claimed == held_now - before
-        return multiple(*(Held(who, claim) for claim in answer.claims))
+        return multiple(*(Held(who, claim) for claim in in_order(answer.claims)))
 
     def _is_said(self, who: Registration, claims: list[Claim], say: Callable[[], object]) -> bool:
         """Say it, unless it has to wait for what is parked: then nothing comes of it."""
         if not self.model.waits(who.name, who.generation, claims):
             say()
             return True
+        self.world.tally["words that had to wait"] += 1
         with pytest.raises(psycopg.errors.LockNotAvailable):
             say()
         return False
@@ -739,9 +808,18 @@ class Protocol(RuleBasedStateMachine):
         return found
 
 
+def agree(what: str, modelled: Iterable[Any], found: Iterable[Any]) -> None:
+    said, there = Counter(map(tuple, modelled)), Counter(map(tuple, found))
+    assert said == there, f"{what}: only in the model {said - there}, only there {there - said}"
+
+
 def unique(about: list[Held]) -> list[Claim]:
     """The claims of one worker, each job once."""
     return list({each.claim.key: each.claim for each in about if each.who == about[0].who}.values())
+
+
+def in_order(claims: list[Claim]) -> list[Claim]:
+    return sorted(claims, key=lambda claim: claim.key)
 
 
 def claims_of(said: tuple[Outcome, ...], state: str) -> list[Claim]:
@@ -775,3 +853,5 @@ def test_the_tables_hold_what_the_model_says(server: Server) -> None:
     )
     with server.database() as url, opened(url) as world:
         run_state_machine_as_test(machine(world), settings=profile)
+        for what, times in sorted(world.tally.items()):
+            print(f"{times:>9,}  {what}")

@@ -9,6 +9,7 @@ in a table.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -35,18 +36,15 @@ CREATE FUNCTION fake.statement_timestamp() RETURNS timestamptz STABLE LANGUAGE s
     AS 'SELECT at FROM fake.clock';
 """
 
-EMPTY = (
-    "".join(
-        f"DELETE FROM rush.{table};"
-        for table in (
-            *("run_request", "run", "run_state", "finished", "run_job", "archive", "result"),
-            *("alert", "worker", "job_parameter"),
-        )
-    )
-    + "UPDATE rush.pipeline SET paused = false; UPDATE rush.control SET paused = false;"
-    "UPDATE rush.master_token SET holder = NULL, expires_at = 'epoch', backend_start = NULL;"
-    "DELETE FROM chaos.event; DELETE FROM chaos.action; DELETE FROM public.effect"
-)
+#: Truncated, so that whoever may choose chooses the same when a story is told again.
+EMPTY = """
+TRUNCATE rush.run_request, rush.run, rush.run_state, rush.finished, rush.run_job, rush.result, rush.alert,
+         rush.worker, chaos.event, chaos.action, public.effect RESTART IDENTITY;
+DELETE FROM rush.archive;
+UPDATE rush.pipeline SET paused = false;
+UPDATE rush.control SET paused = false;
+UPDATE rush.master_token SET holder = NULL, expires_at = 'epoch', backend_start = NULL;
+"""
 
 READ = """
 SELECT
@@ -93,6 +91,8 @@ class World:
         self._define()
         self.first = self._connect()
         self.second = self._connect()
+        #: What has come about, by name: a search that meets nothing shows nothing.
+        self.tally: Counter[str] = Counter()
         #: When every story begins.
         self.dawn = self.one("SELECT extract(epoch FROM at)::float8 FROM fake.clock")
 
@@ -132,6 +132,10 @@ class World:
     def one(self, statement: str) -> Any:
         row = self._own.execute(statement.encode()).fetchone()
         return row and row[0]
+
+    def last(self, sequence: str) -> int:
+        """The last number that a sequence has given out."""
+        return self.one(f"SELECT pg_sequence_last_value('rush.{sequence}')") or 0
 
     @property
     def connection(self) -> psycopg.Connection[Any]:
