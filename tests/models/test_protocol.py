@@ -93,6 +93,8 @@ class Term(NamedTuple):
 
 Task = Callable[[Round], object]
 
+#: What a worker says of a job.
+WORDS = ("begin", "complete", "complete", "fail", "complete_within", "park")
 #: In the master's order.
 TASKS = (
     *(
@@ -129,6 +131,9 @@ class Protocol(RuleBasedStateMachine):
         self.claim_ids = itertools.count(1)
         self.states: dict[tuple[int, str, int], str] = {}
         self.deaths = 0
+        self.terms_so_far: list[Term] = []
+        #: By token.
+        self.handed: dict[int, Held] = {}
         self.payloads: dict[str, tuple[str, int]] = {}
         self.parked: Held | None = None
         self.sound = False
@@ -292,7 +297,7 @@ class Protocol(RuleBasedStateMachine):
         found = held.held(self.world.first, who)
         known = {(key, job.holder) for key, job in self.model.held_by(who.name, who.generation)}
         assert known == {((c.run_id, c.job), holder_of(who, c)) for c in found}
-        return multiple(*(Held(who, claim) for claim in in_order(found)))
+        return self._keep(who, found)
 
     @rule(about=claims)
     def begin(self, about: Held) -> None:
@@ -367,6 +372,22 @@ class Protocol(RuleBasedStateMachine):
         """Somebody speaks of what another was given."""
         return self._report(who, (outcome(about.claim),), 0, next(self.claim_ids))
 
+    @precondition(lambda self: self.current())
+    @rule(target=claims, data=st.data(), word=st.sampled_from(WORDS))
+    def speak_of_what_is_held(self, data: st.DataObject, word: str) -> Any:
+        """So that not all that is said is out of date."""
+        about = data.draw(st.sampled_from(self.current()))
+        if word in ("complete", "fail"):
+            said = (outcome(about.claim, "Complete" if word == "complete" else "Failed"),)
+            return self._report(about.who, said, 1, next(self.claim_ids))
+        if word == "begin":
+            self.begin(about)
+        elif word == "park" and self.parked is None:
+            self.park(about)
+        elif self.parked is None:
+            self.complete_within(about, True)
+        return multiple()
+
     # Within a transaction ---------------------------------------------------------------------
 
     @precondition(lambda self: self.parked is None)
@@ -423,6 +444,12 @@ class Protocol(RuleBasedStateMachine):
     def elect(self, who: Registration, believes_gone: bool) -> Any:
         return self._elect(who, self.model.token.term if believes_gone else None)
 
+    @rule(target=terms, who=registrations)
+    def take_over(self, who: Registration) -> Any:
+        """The master has not been heard of for longer than its lease."""
+        self.wait(EXPIRY + 1)
+        return self._elect(who, None)
+
     @rule(term=terms, renews=st.booleans())
     def keep_term(self, term: Term, renews: bool) -> None:
         (self.renew if renews else self.resign)(term)
@@ -431,6 +458,12 @@ class Protocol(RuleBasedStateMachine):
     def act(self, term: Term, task: str) -> None:
         """One of the master's tasks, in a term that may be long over."""
         getattr(self, task)(term)
+
+    @precondition(lambda self: self.past)
+    @rule(data=st.data(), task=st.sampled_from(TASKS))
+    def act_too_late(self, data: st.DataObject, task: str) -> None:
+        """Somebody who has been master, and does not know that he is no more."""
+        getattr(self, task)(data.draw(st.sampled_from(self.past)))
 
     @rule(term=terms)
     def lead(self, term: Term) -> None:
@@ -572,6 +605,16 @@ class Protocol(RuleBasedStateMachine):
             if not self.model.runs[row[0]].cancelling
         ]
 
+    def current(self) -> list[Held]:
+        """The claims that hold something now."""
+        tokens = [job.holder.token for _, job in self.model.jobs() if job.holder]
+        return [self.handed[token] for token in tokens if token in self.handed]
+
+    @property
+    def past(self) -> list[Term]:
+        """The terms that are over."""
+        return self.terms_so_far[:-1]
+
     def _check_jobs(self, rows: list[Any]) -> None:
         found = {(row[0], row[1]): row[2:] for row in rows}
         assert found.keys() == {key for key, _ in self.model.jobs()}
@@ -712,7 +755,8 @@ class Protocol(RuleBasedStateMachine):
             return multiple()
         self.model.token = Token(term, who.name, self.model.now + EXPIRY, "first")
         timeouts = Timeouts(grace=GRACE, poison_limit=POISON_LIMIT, gone_for=0.0, outage_grace=0.0)
-        return Term(term, timeouts)
+        self.terms_so_far.append(Term(term, timeouts))
+        return self.terms_so_far[-1]
 
     def _acts(self, term: Term, task: Task) -> bool:
         """A master acts in a term. In an old one nothing comes of it."""
@@ -770,7 +814,13 @@ class Protocol(RuleBasedStateMachine):
         held_now = {(key, job.holder) for key, job in model.held_by(name, generation)}
         claimed = {((c.run_id, c.job), holder_of(who, c)) for c in answer.claims}
         assert claimed == held_now - before
-        return multiple(*(Held(who, claim) for claim in in_order(answer.claims)))
+        return self._keep(who, answer.claims)
+
+    def _keep(self, who: Registration, claims: list[Claim]) -> Any:
+        """What a worker has got, in an order that is always the same."""
+        got = [Held(who, claim) for claim in sorted(claims, key=lambda claim: claim.key)]
+        self.handed |= {each.claim.token: each for each in got}
+        return multiple(*got)
 
     def _is_said(self, who: Registration, claims: list[Claim], say: Callable[[], object]) -> bool:
         """Say it, unless it has to wait for what is parked: then nothing comes of it."""
@@ -816,10 +866,6 @@ def agree(what: str, modelled: Iterable[Any], found: Iterable[Any]) -> None:
 def unique(about: list[Held]) -> list[Claim]:
     """The claims of one worker, each job once."""
     return list({each.claim.key: each.claim for each in about if each.who == about[0].who}.values())
-
-
-def in_order(claims: list[Claim]) -> list[Claim]:
-    return sorted(claims, key=lambda claim: claim.key)
 
 
 def claims_of(said: tuple[Outcome, ...], state: str) -> list[Claim]:

@@ -34,6 +34,8 @@ CREATE FUNCTION fake.clock_timestamp() RETURNS timestamptz STABLE LANGUAGE sql
     AS 'SELECT at FROM fake.clock';
 CREATE FUNCTION fake.statement_timestamp() RETURNS timestamptz STABLE LANGUAGE sql
     AS 'SELECT at FROM fake.clock';
+-- A default knows its function by more than the name.
+ALTER TABLE rush.worker ALTER last_seen SET DEFAULT fake.statement_timestamp();
 """
 
 #: Truncated, so that whoever may choose chooses the same when a story is told again.
