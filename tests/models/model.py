@@ -203,7 +203,8 @@ class Worker:
 class Token:
     term: int = 0
     holder: str | None = None
-    until: float = -math.inf
+    #: 0: it has been resigned.
+    until: float = 0.0
     session: str = ""
     #: Sessions that this term's master does not believe to be a sign of death.
     disbelieved: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])

@@ -591,7 +591,9 @@ class Protocol(RuleBasedStateMachine):
         )
         for name, _, _, lease_until in tables.workers:
             assert same(lease_until, model.workers[name].lease_until)
-        assert tables.token[:2] == [model.token.term, model.token.holder]
+        term, holder, until = tables.token
+        assert (term, holder) == (model.token.term, model.token.holder)
+        assert same(until, model.token.until)
         assert sorted(tables.effects) == sorted(model.effects)
         self._check_steps()
         self.sound = True
@@ -884,12 +886,13 @@ def machine(world: World) -> type[Protocol]:
     return type("Protocol", (Protocol,), {"world": world})
 
 
+@pytest.mark.timeout(0)
 def test_the_tables_hold_what_the_model_says(server: Server) -> None:
     """
     After every step of every story, and at the end of each all that was asked for is decided, and
     has ended, with a history in which nothing is lost and nothing is done twice.
     """
-    examples = int(os.environ.get("RUSH_MODEL_EXAMPLES", "60"))
+    examples = int(os.environ.get("RUSH_MODEL_EXAMPLES", "30"))
     profile = settings(
         max_examples=examples,
         stateful_step_count=50,
