@@ -473,6 +473,13 @@ class Model:
                 job.let_go()
                 self._ready_or_waiting(run, job)
 
+    def forget_dead(self) -> None:
+        holders = {job.holder.worker for _, job in self.jobs() if job.holder}
+        for name, worker in list(self.workers.items()):
+            old = worker.state == "Dead" and worker.seen < self.now - DAY
+            if old and name not in holders:
+                del self.workers[name]
+
     def retry(self) -> None:
         for (number, name), job in self.jobs():
             run = self.runs[number]
