@@ -119,20 +119,24 @@ class Protocol(RuleBasedStateMachine):
         self.both.ask(pipeline, job, instance)
 
     @precondition(lambda self: self.both.model.runs)
-    @rule(data=st.data())
-    def ask_again(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), at_once=st.booleans())
+    def ask_again(self, data: st.DataObject, at_once: bool) -> None:
         """A re-run of what there is."""
         run = data.draw(st.sampled_from(list(self.both.model.runs.values())))
         stuck = [name for name, job in run.live.items() if job.state == "Stuck"]
-        self.both.ask(
-            run.pipeline, data.draw(st.sampled_from([*stuck, None, *run.graph])), run.instance
-        )
+        job = data.draw(st.sampled_from([*stuck, None, *run.graph]))
+        self.both.ask(run.pipeline, job, run.instance)
+        if at_once:
+            self.both.decide(self.both.terms[-1])
 
     @precondition(lambda self: self.both.model.runs)
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), then=st.sampled_from([(), ("decide",), ("decide", "sweep")]))
+    def cancel(self, data: st.DataObject, then: tuple[str, ...]) -> None:
         run = data.draw(st.sampled_from(list(self.both.model.runs.values())))
         self.both.ask(run.pipeline, None, run.instance, action="cancel")
+        for task in then:
+            getattr(self.both, task)(self.both.terms[-1])
+            self.both.check()
 
     @rule(key=st.sampled_from(["k1", "k2"]), pipeline=PIPELINES, value=st.integers(1, 2))
     def ask_with_a_key(self, key: str, pipeline: str, value: int) -> None:
