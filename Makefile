@@ -65,7 +65,7 @@ EXAMPLES ?= 1000
 
 .PHONY: models
 
-models: $(VENV)/.dev ## Hold the protocol against its model in EXAMPLES stories, and two things against each other
+models: $(VENV)/.dev ## Hold the protocol against models of it, in EXAMPLES stories
 	@RUSH_MODEL_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/models tests/pairs -s --hypothesis-seed=$(SEED)
 
 # As root the server's files may lie outside of .rush, which then has a link to them: see
