@@ -195,7 +195,7 @@ def time_out(kernel: Kernel, scene: Scene) -> object:
 
 
 def declare_dead(kernel: Kernel, scene: Scene) -> object:
-    return kernel.bury(scene.one)
+    return kernel.bury(scene.one, scene.two)
 
 
 def retry(kernel: Kernel, scene: Scene) -> object:
