@@ -60,6 +60,14 @@ chaos: $(VENV)/.dev ## Break things at random for LENGTH seconds, and read the h
 sweeps: $(VENV)/.dev ## Break a worker's life at every message, in about two hours
 	@$(BIN)/python -m tests.sweeps --all $(FLAGS)
 
+# How many stories `make models` tells, from SEED.
+EXAMPLES ?= 1000
+
+.PHONY: models
+
+models: $(VENV)/.dev ## Hold the protocol against models of it, in EXAMPLES stories
+	@RUSH_MODEL_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/models tests/pairs -s --hypothesis-seed=$(SEED)
+
 # As root the server's files may lie outside of .rush, which then has a link to them: see
 # src/rush/store/embedded.py. Another link is not followed.
 clean: ## Stop the servers of the demo and of tries here, and remove all that was made here
