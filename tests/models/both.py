@@ -219,7 +219,7 @@ class Both:
                 want=said.want,
                 idle=idle,
                 claim_id=said.claim_id,
-            ),
+            )(),
         )
         if answer is None:
             return []
