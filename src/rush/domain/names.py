@@ -71,7 +71,8 @@ class Guesses:
         """The end of a message about an unknown word: empty, or a question."""
         if word not in self._endings and len(self._endings) < self._limit:
             meant = closest(word, self._candidates)
-            self._endings[word] = f"; did you mean `{meant}`?" if meant else ""
+            # A candidate may be as wrong as the word: it is shown as data is.
+            self._endings[word] = f"; did you mean `{quoted(meant)[1:-1]}`?" if meant else ""
         return self._endings.get(word, "")
 
 
