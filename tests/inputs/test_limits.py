@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rush.cli.definitions import MAX_BYTES
 from rush.client import Client
 from rush.domain.definition import MAX_JOBS, MAX_PARAMS, MAX_TEXT, read_definition
 from rush.domain.located import MAX_DEPTH, MAX_DIGITS
@@ -119,6 +120,12 @@ def test_of_a_definition_in_the_table(what: str, scene: Scene) -> None:
                 continue
             kernel.compile()
             assert kernel.one("SELECT error FROM pipeline_version WHERE pipeline = 'limits'")
+
+
+def test_of_a_file() -> None:
+    """What is read of a file is enough to say that it is too large."""
+    assert MAX_BYTES // 4 >= MAX_TEXT
+    assert len("😀".encode()) * MAX_TEXT < MAX_BYTES
 
 
 def test_of_aliases() -> None:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from rush.domain.definition import NamedDefinition
 
 
+#: More is read of no file: at four bytes a character it is larger than a definition may be.
+MAX_BYTES = 16 * 1024 * 1024 + 1
+
+
 class DefinitionFileError(DefinitionError):
     """A file whose definition cannot be run."""
 
@@ -47,17 +51,14 @@ def read_pipeline(path: Path) -> NamedDefinition:
 
 def text_of(path: Path) -> str:
     """The text of a file; of one that is too large, no more than it takes to say so."""
-    from rush.domain.definition import MAX_TEXT
-
-    most = 4 * MAX_TEXT + 1
     mode = path.stat().st_mode
     if not (S_ISREG(mode) or S_ISDIR(mode)):
         # Opening a pipe may wait for ever, and a device has no end.
         raise ConfigurationError(f"{path}: cannot be read: it is not a plain file")
     with path.open("rb") as file:
-        data = file.read(most)
+        data = file.read(MAX_BYTES)
     # What is cut may end within a character.
-    return data.decode() if len(data) < most else data.decode(errors="ignore")
+    return data.decode() if len(data) < MAX_BYTES else data.decode(errors="ignore")
 
 
 def holds(path: Path, definition: dict[str, Any]) -> bool:
