@@ -500,10 +500,6 @@ class Client:
         except pg.CheckViolation as error:
             what = (error.diag.constraint_name or "a rule of the table").replace("_", " ")
             raise ConfigurationError(f"that cannot be stored: {what}") from error
-        except psycopg.DataError as error:
-            raise ConfigurationError(
-                f"that is nothing that PostgreSQL takes: {_first_line(error)}"
-            ) from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise DatabaseError(f"the database is out of reach: {_first_line(error)}") from error
         except psycopg.Error as error:

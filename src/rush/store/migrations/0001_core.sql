@@ -420,7 +420,11 @@ CREATE TABLE rush.worker (
     started_at       timestamptz NOT NULL DEFAULT statement_timestamp(),
     last_seen        timestamptz NOT NULL DEFAULT statement_timestamp(),
     lease_expires_at timestamptz NOT NULL,
-    UNIQUE (name, generation)
+    UNIQUE (name, generation),
+    CONSTRAINT worker_times_are_on_the_calendar CHECK (
+        started_at BETWEEN '1970-01-01Z' AND '9999-01-01Z'
+        AND last_seen BETWEEN '1970-01-01Z' AND '9999-01-01Z'
+        AND lease_expires_at BETWEEN '1970-01-01Z' AND '9999-01-01Z')
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE rush.worker IS 'Registered workers. One that leaves in good order takes its row with it.';
 COMMENT ON COLUMN rush.worker.generation IS
@@ -436,7 +440,9 @@ CREATE TABLE rush.master_token (
     backend_pid   int,
     backend_start timestamptz,
     elected_at    timestamptz,
-    expires_at    timestamptz NOT NULL DEFAULT 'epoch',
+    expires_at    timestamptz NOT NULL DEFAULT 'epoch'
+                  CONSTRAINT master_expires_on_the_calendar
+                  CHECK (expires_at BETWEEN '1970-01-01Z' AND '9999-01-01Z'),
     -- Makes the term a key column: FOR KEY SHARE lets renewals pass and holds up a take-over.
     UNIQUE (name, term)
 ) WITH (fillfactor = 50);
