@@ -37,6 +37,8 @@ def work_through(cases: list[Case], project: Project) -> dict[str, Told]:
     project.pipeline("after", [{"name": "a", "kind": "Noop"}])
     project.ended(project.started("after"))
     assert worker.poll() is None
+    # None of the 100 MB that jobs print, raise and return have come so far.
+    assert peak_memory(worker.pid) < 150
     rows = project.sql(
         """
         SELECT a.pipeline, coalesce(a.reason, a.state), a.error,
@@ -48,6 +50,14 @@ def work_through(cases: list[Case], project: Project) -> dict[str, Told]:
         name: (ends, _short(_plain(error or "", project)), _untimed(lines or ""))
         for name, ends, error, lines in rows
     }
+
+
+def peak_memory(pid: int) -> float:
+    """The most memory that a process has had at once, in MiB; 0 where the system does not say."""
+    status = Path("/proc", str(pid), "status")
+    if not status.exists():
+        return 0.0
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0]) / 1024
 
 
 def lay_down(case: Case, module: str, project: Project) -> None:
