@@ -51,11 +51,16 @@ bench-growth: $(VENV)/.demo ## Measure how it changes with size and time, in abo
 # What `make chaos` breaks is chosen by SEED, for LENGTH seconds; FLAGS may say `--defaults`.
 SEED   ?= 1
 LENGTH ?= 60
+# How many definitions `make fuzz` tries.
+CASES  ?= 100000
 
-.PHONY: chaos sweeps
+.PHONY: chaos fuzz sweeps
 
 chaos: $(VENV)/.dev ## Break things at random for LENGTH seconds, and read the history
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --seconds $(LENGTH) $(FLAGS)
+
+fuzz: $(VENV)/.dev ## Try CASES definitions of SEED, right and wrong
+	@$(BIN)/python -m tests.fuzz --cases $(CASES) --seed $(SEED)
 
 sweeps: $(VENV)/.dev ## Break a worker's life at every message, in about two hours
 	@$(BIN)/python -m tests.sweeps --all $(FLAGS)
