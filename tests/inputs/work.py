@@ -42,7 +42,7 @@ def work_through(cases: list[Case], project: Project) -> dict[str, Told]:
     rows = project.sql(
         """
         SELECT a.pipeline, coalesce(a.reason, a.state), a.error,
-               (SELECT string_agg(l.lines, E'\\n' ORDER BY l.part) FROM rush.log l WHERE l.run_id = a.run_id)
+               (SELECT string_agg(l.lines, E'\\n' ORDER BY l.part) FROM rush.run_log l WHERE l.run_id = a.run_id)
           FROM rush.archive a
         """
     )
