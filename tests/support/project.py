@@ -201,7 +201,7 @@ class Project:
     def pipeline(self, name: str, jobs: Iterable[dict[str, Any]]) -> None:
         """Store a pipeline; a job's `kind` is short for its class."""
         jobs = [
-            {"class_name": f"jobs.kinds.{job['kind']}"}
+            {"class_name": f"jobs.kinds.{job.get('kind')}"}
             | {k: v for k, v in job.items() if k != "kind"}
             for job in jobs
         ]

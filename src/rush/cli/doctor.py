@@ -258,7 +258,19 @@ def connections(connection: Connection) -> Finding:
     return Finding("connections", "ok", text)
 
 
-CHECKS: tuple[Callable[[Connection], Finding], ...] = (durability, clock, connections)
+def sessions(connection: Connection) -> Finding:
+    """Whether a connection is a session of the server, or a pooler stands between."""
+    if connection.prepare_threshold is None:
+        return Finding(
+            "sessions",
+            "warn",
+            "a pooler stands between: workers hear no bells there, and poll",
+            "set a short poll_interval, or give workers a URL that leads to the server itself",
+        )
+    return Finding("sessions", "ok", "connections lead to the server itself")
+
+
+CHECKS: tuple[Callable[[Connection], Finding], ...] = (durability, clock, connections, sessions)
 
 
 def setting(connection: Connection, name: str) -> str:

@@ -22,7 +22,7 @@ import contextlib
 import select
 import time
 from collections import deque, namedtuple
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
@@ -60,12 +60,20 @@ class Wire(Session):
         self._sent: deque[_Sent] = deque()
         self._prepared: set[str] = set()
         self._in_transaction = False
+        #: What each transaction begins with saying; and whether the one that is open has said it.
+        self._settings: dict[str, str] = {}
+        self._said = False
 
     def bound(self, patience: float) -> None:
         """Wait so many seconds for an answer, and let the server give up a little before that."""
-        milliseconds = sql.Literal(int(patience * 900))
-        self.execute(sql.SQL("SET statement_timeout = {}").format(milliseconds))
+        self.set({"statement_timeout": str(int(patience * 900))})
         self._patience = patience
+
+    def set(self, settings: Mapping[str, str]) -> None:
+        """Behind a pooler it is said anew in each transaction, in the same round trip."""
+        super().set(settings)
+        if self.pooled:
+            self._settings |= settings
 
     def send(self, name: str, /, **params: Any) -> Callable[[], list[Any]]:
         sent = self._send(name, params)
@@ -119,6 +127,7 @@ class Wire(Session):
         query = self._queries[name]
         values = [_dumped(params[parameter]) for parameter in query.parameters]
         self._enter()
+        self._say_settings()
         if not self.prepare:
             self._pg.send_query_params(query.numbered, values)
             return self._awaited(name)
@@ -138,6 +147,17 @@ class Wire(Session):
         if self._pg.pipeline_status == PipelineStatus.OFF:
             self._pg.nonblocking = 1
             self._pg.enter_pipeline_mode()
+
+    def _say_settings(self) -> None:
+        if self._said or not self._settings:
+            return
+        self._said = True
+        # Not SET LOCAL, which wants a BEGIN: a transaction may be the statements up to the next sync.
+        calls = ", ".join(
+            f"set_config('{name}', '{value}', true)" for name, value in self._settings.items()
+        )
+        self._pg.send_query_params(f"SELECT {calls}".encode(), None)
+        self._awaited("settings")
 
     def _awaited(self, name: str, *, prepares: bool = False) -> _Sent:
         sent = _Sent(name, prepares, [])
@@ -166,6 +186,7 @@ class Wire(Session):
 
     def _settle(self) -> psycopg.Error | None:
         self._pg.pipeline_sync()
+        self._said = False
         end = _Sent("sync", False, [])
         self._sent.append(end)
         problem: psycopg.Error | None = None

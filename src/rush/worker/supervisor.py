@@ -214,7 +214,7 @@ class Supervisor:
         for claim in reply.answer.claims:
             self._accept(claim, reply.compiled)
         if reply.held is not None:
-            self._compare(reply.held, reply.compiled)
+            self._compare(reply.held, reply.compiled, failed_over=reply.request.failed_over)
         self._dispatch()
 
     def let_go(self) -> None:
@@ -284,10 +284,13 @@ class Supervisor:
         else:
             self._queue.append(held)
 
-    def _compare(self, rows: list[Claim], compiled: dict[int, CompiledJob]) -> None:
+    def _compare(
+        self, rows: list[Claim], compiled: dict[int, CompiledJob], *, failed_over: bool
+    ) -> None:
         """
         Start what is ours unheard of, end what is ours no more, hear of cancelled runs. These rows
-        are older than what has ended here since they were asked for.
+        are older than what has ended here since they were asked for. After a failover what is
+        unheard of is given back: it may have been over, under this same token.
         """
         rows_by_token = {claim.token: claim for claim in rows}
         for token, held in list(self._held.items()):
@@ -299,7 +302,11 @@ class Supervisor:
         told |= {claim.token for claim in self._request.given_back}
         told |= set(self._request.committed)
         for token, claim in rows_by_token.items():
-            if token not in self._held and token not in told:
+            if token in self._held or token in told:
+                continue
+            if failed_over:
+                self._request.given_back.append(claim)
+            else:
                 self._accept(claim, compiled)
 
     def _end_or_drop(self, held: Held, ending: Ending) -> None:
