@@ -4,7 +4,8 @@ Task: fail what has taken too long, and what was with workers that have died.
 A supervisor kills at the deadline and reports; this acts on deadline plus grace, for
 supervisors that cannot. A worker is dead when its lease is over, or when its database
 session has ended and has not come back within a short grace. Death is declared first,
-which raises its generation; then what it held is inherited, in the same transaction.
+which raises its generation; then what it held is inherited, in the same transaction. Sessions
+that its jobs have open are ended: a frozen one would keep its locks.
 
 The early sign is not believed of workers that vanish together, nor soon after the server
 began: then it was the server, or the net, and only their leases tell.
@@ -58,6 +59,8 @@ class Timeouts:
         with round.transaction() as session:
             gone = self._believed_gone(session)
             names = self._declare_dead(session, gone)
+            if names:
+                workers.end_jobs(session, names)
             freed = runs.inherit(session, poison_limit=self.poison_limit, limit=BATCH)
         self._mind_the_gap()
         for name in names:

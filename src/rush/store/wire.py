@@ -39,6 +39,8 @@ from rush.store.session import Connection, Session
 
 #: How long an answer is waited for, in seconds.
 PATIENCE = 20.0
+#: How long a transaction may rest between two statements, in seconds. None does, but for a busy machine.
+REST = 5.0
 
 _FINE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 
@@ -65,8 +67,18 @@ class Wire(Session):
         self._said = False
 
     def bound(self, patience: float) -> None:
-        """Wait so many seconds for an answer, and let the server give up a little before that."""
-        self.set({"statement_timeout": str(int(patience * 900))})
+        """
+        Wait so many seconds for an answer, and let the server give up a little before that. It also
+        ends a session that rests in a transaction, or makes no end of one: that is of a process
+        that was frozen, and its locks are in the way of those who take its place.
+        """
+        settings = {
+            "statement_timeout": str(int(patience * 900)),
+            "idle_in_transaction_session_timeout": str(int(REST * 1000)),
+        }
+        if self.connection.info.server_version >= 170000:
+            settings["transaction_timeout"] = str(int(patience * 3000))
+        self.set(settings)
         self._patience = patience
 
     def set(self, settings: Mapping[str, str]) -> None:
@@ -170,7 +182,10 @@ class Wire(Session):
         """The answer to what was sent. Outside of a transaction it is committed then."""
         if not sent.results:
             if self._in_transaction:
-                self._pg.send_flush_request()
+                # A sync, though a flush would do: only after one does the server count how long
+                # this transaction rests.
+                self._pg.pipeline_sync()
+                self._sent.append(_Sent("sync", False, []))
                 self._read_until(sent)
             else:
                 self._synchronise()

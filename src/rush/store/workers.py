@@ -145,6 +145,11 @@ def declare_dead(
     return [row.name for row in rows]
 
 
+def end_jobs(session: Session, names: Sequence[str]) -> None:
+    """End the sessions that jobs of these workers have open."""
+    session.run("end_jobs", names=array(names))
+
+
 def sessions_gone(session: Session) -> list[tuple[str, int]]:
     """Registrations whose database session is no more."""
     return [(row.name, row.generation) for row in session.many("sessions_gone")]

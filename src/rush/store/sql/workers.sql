@@ -79,6 +79,14 @@ UPDATE rush.worker
         OR (name, generation) IN (SELECT * FROM unnest(%(names)s::text[], %(generations)s::bigint[])))
 RETURNING name;
 
+-- name: end_jobs :exec
+-- End the sessions that jobs of the dead still have open: their locks would hold up the next
+-- attempts for as long as a frozen process stays frozen.
+SELECT pg_terminate_backend(a.pid)
+  FROM pg_stat_activity a
+ WHERE a.datname = current_database() AND a.usename = current_user
+   AND a.application_name IN (SELECT left('rush job on ' || name, 63) FROM unnest(%(names)s::text[]) AS n(name));
+
 -- name: sessions_gone :many
 -- Workers whose database session is no more: they have died, or are about to reconnect.
 SELECT w.name, w.generation
