@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.test_attempts import alive
 from tests.acceptance.test_deaths import children
 from tests.chaos.proxy import Fault, Message, Network
 from tests.support.project import Project, project

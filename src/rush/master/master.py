@@ -43,8 +43,9 @@ log = logging.getLogger("rush.master")
 BURY_EVERY = 0.5
 #: The same while there is no other worker: only what was left behind can be found then.
 BURY_ALONE_EVERY = 60.0
-#: How long to rest after a round that failed, in seconds.
+#: How long to rest after a round that failed, in seconds, and after many.
 PAUSE = 0.5
+LONGEST_PAUSE = 5.0
 
 
 class Master:
@@ -99,12 +100,14 @@ class Master:
     def _lead(self, term: int) -> None:
         session: Session | None = None
         tasks = Tasks(self._settings, self.ring)
+        pause = PAUSE
         while self._term == term:
             rest = self._settings.poll_interval
             try:
                 if self._trusted:
                     session = session or self._open()
                     rest = self._round(session, term, tasks)
+                pause = PAUSE
             except TermOver as over:
                 log.warning("%s", over)
                 break
@@ -112,11 +115,11 @@ class Master:
                 log.warning("a round failed: %s", str(error).strip().split("\n", maxsplit=1)[0])
                 if session is None or session.connection.closed:
                     session = None
-                rest = PAUSE
+                rest, pause = pause, min(pause * 2, LONGEST_PAUSE)
             except Exception:
                 # The election goes on renewing this term, so nobody else would lead.
                 log.exception("a round failed")
-                rest = PAUSE
+                rest, pause = pause, min(pause * 2, LONGEST_PAUSE)
             if rest > 0:
                 self._bell.wait(rest)
             self._bell.clear()

@@ -41,8 +41,12 @@ def connect(
         connection = psycopg.connect(make_conninfo("", **options), autocommit=True)
     except psycopg.OperationalError as error:
         raise DatabaseError(f"cannot connect to {redacted(url)}: {_reason(error)}") from error
-    rows = connection.execute("SELECT set_config('TimeZone', 'UTC', false), pg_backend_pid()")
-    if rows.fetchall()[0][1] != connection.info.backend_pid:
+    # The role's own styles may be such that psycopg cannot read them.
+    rows = connection.execute(
+        "SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO', false),"
+        " set_config('IntervalStyle', 'postgres', false), pg_backend_pid()"
+    ).fetchall()
+    if rows[0][-1] != connection.info.backend_pid:
         # Nor does psycopg prepare anything then.
         connection.prepare_threshold = None
     connection.autocommit = autocommit

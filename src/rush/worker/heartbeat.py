@@ -33,7 +33,7 @@ from typing import Protocol
 import psycopg
 
 from rush.errors import DatabaseError
-from rush.store import master_token, workers
+from rush.store import master_token, server, workers
 from rush.store.session import Session, channel
 from rush.store.workers import Identity, Registration
 from rush.worker.reports import Backoff
@@ -132,6 +132,8 @@ class Pulse:
         self._session = self._connect()
         self._timeline = workers.timeline(self._session)
         self._registration = self._enter(self._session)
+        for trap in server.traps(self._session).told():
+            log.warning("%s", trap)
         return self._registration
 
     def start(self) -> None:
