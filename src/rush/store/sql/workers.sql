@@ -97,7 +97,7 @@ SELECT w.name, w.generation
                       AND (a.backend_start = w.backend_start OR a.backend_start IS NULL));
 
 -- name: workers_alive :one
-SELECT count(*) AS alive, min(lease_expires_at) AS next_expiry,
+SELECT count(*) AS alive, min(lease_expires_at) AS next_expiry, clock_timestamp() AS now,
        clock_timestamp() - pg_postmaster_start_time() AS server_up
   FROM rush.worker WHERE state <> 'Dead';
 
