@@ -13,6 +13,7 @@ from psycopg import errors as pg
 
 from rush import Client
 from rush.store.database import connect
+from rush.store.migrate import migrate
 from rush.store.session import Session
 from rush.store.wire import Wire
 from tests.support.pooler import Pooler, pgbouncer
@@ -87,6 +88,13 @@ def test_what_is_set_holds_in_each_transaction(
             wire.one("workers_alive")
         with pytest.raises(pg.QueryCanceled), wire.transaction():
             wire.one("workers_alive")
+
+
+def test_a_schema_is_made_through_a_pooler(empty_database: str) -> None:
+    """C10: `rush db migrate` needs no session either, and a second time finds nothing to do."""
+    with pgbouncer(empty_database) as pooler:
+        assert migrate(pooler.url)
+        assert migrate(pooler.url) == []
 
 
 @pytest.mark.process
