@@ -288,8 +288,10 @@ class Runner:
         try:
             outcome = self._outcome(attempt)
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                # It may be any, or none: the job's doing.
+                with contextlib.suppress(Exception):
+                    stream.flush()
             attempt.close()
             self.current = None
         return ["end", token, time.monotonic(), outcome]
