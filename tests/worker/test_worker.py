@@ -128,3 +128,17 @@ def test_a_hand_over_that_comes_late_begins_nothing_twice(bench: Bench) -> None:
     bench.settle()
 
     assert bench.marks == 1
+
+
+def test_what_is_handed_over_to_a_worker_that_stops_goes_back(bench: Bench) -> None:
+    """It has been drained and has looked already: what still comes is given back, not kept."""
+    bench.start()
+    handed = bench.kernel.assign().handed
+    bench.worker.supervisor.drain()
+
+    bench.worker._hand(handed)
+    while bench.worker._unsettled(bench.reporter):
+        bench.worker._settle(bench.pulse, bench.reporter)
+
+    assert bench.kernel.held(bench.registration) == []
+    assert bench.marks == 0

@@ -270,12 +270,15 @@ class Worker:
     def _unsettled(self, reporter: Reporter) -> bool:
         return (
             self._rung
+            or bool(self._handed)
             or bool(self.supervisor.holding)
             or self.supervisor.has_news()
             or reporter.busy
         )
 
     def _settle(self, pulse: Pulse, reporter: Reporter) -> None:
+        if self._handed:
+            self._take_over(reporter)
         self._converse(pulse, reporter, claim=False)
         self.supervisor.wait(0.1)
         self._hear(pulse, reporter)
