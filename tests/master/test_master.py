@@ -10,12 +10,20 @@ import psycopg
 import pytest
 
 from rush.config import Settings
+from rush.master import master as loop
 from rush.master.master import Master
+from rush.master.retention import Retention
 from rush.store.wire import Wire
 from tests.support.kernel import CHAIN, Kernel
 from tests.support.waiting import wait_for
 
 FOREVER = float("inf")
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A master that does not look every half second whether other workers have died."""
+    monkeypatch.setattr(loop, "BURY_EVERY", 60)
 
 
 @pytest.fixture
@@ -26,9 +34,14 @@ def lead(shared: Kernel, database: str) -> Iterator[Callable[..., Master]]:
     def connect() -> Wire:
         return Wire(psycopg.connect(database, autocommit=True), "rush")
 
-    def lead(until: float = FOREVER, connect: Callable[[], Wire] = connect) -> Master:
-        master = Master(Settings(poll_interval=5), connect)
+    def lead(
+        until: float = FOREVER,
+        connect: Callable[[], Wire] = connect,
+        bind: Callable[[Master], None] = lambda master: None,
+    ) -> Master:
+        master = Master(Settings(poll_interval=60), connect)
         masters.append(master)
+        bind(master)
         master.lead(shared.term, until)
         return master
 
@@ -56,6 +69,25 @@ def test_it_takes_what_is_asked_for_when_it_is_rung(shared: Kernel, lead):
 
     request = shared.request()
     master.ring()
+
+    wait_for(lambda: decided(shared, request), what="the verdict")
+    wait_for(lambda: shared.held(worker), what="the job to be assigned")
+
+
+def test_queues_that_are_new_are_served_with_the_next_request(
+    shared: Kernel, alone, lead, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    A worker that came after the last look has queues of its own.
+    """
+    looked = threading.Event()
+    monkeypatch.setattr(Retention, "keep_up", lambda self, round: looked.set())
+    shared.define(CHAIN, queue="new")
+    lead()
+    assert looked.wait(10)
+    worker = shared.worker(queues=("new",))
+
+    request = shared.request()
 
     wait_for(lambda: decided(shared, request), what="the verdict")
     wait_for(lambda: shared.held(worker), what="the job to be assigned")
