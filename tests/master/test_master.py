@@ -10,9 +10,11 @@ import psycopg
 import pytest
 
 from rush.config import Settings
+from rush.domain.records import Handed
 from rush.master import master as loop
 from rush.master.master import Master
 from rush.master.retention import Retention
+from rush.master.tasks import Round
 from rush.store.wire import Wire
 from tests.support.kernel import CHAIN, Kernel
 from tests.support.waiting import wait_for
@@ -91,6 +93,28 @@ def test_queues_that_are_new_are_served_with_the_next_request(
 
     wait_for(lambda: decided(shared, request), what="the verdict")
     wait_for(lambda: shared.held(worker), what="the job to be assigned")
+
+
+def test_workers_are_told_whatever_becomes_of_the_rest_of_the_round(
+    shared: Kernel, alone, lead, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    What has been handed out is told before a later task can fail, or take long.
+    """
+
+    def keep_up(self: Retention, round: Round) -> None:
+        raise ValueError("what nobody thought of")
+
+    monkeypatch.setattr(Retention, "keep_up", keep_up)
+    shared.define(CHAIN)
+    worker = shared.worker()
+    shared.request()
+    told: list[Handed] = []
+
+    lead(bind=lambda master: master.bind(worker.id, lambda: None, told.extend))
+
+    wait_for(lambda: told, what="the worker to be told")
+    assert [each.claim for each in told] == shared.held(worker)
 
 
 def test_trust_that_comes_back_late_finds_the_thread_still_there(shared: Kernel, lead):

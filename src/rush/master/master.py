@@ -186,7 +186,7 @@ class Master:
                 log.warning("term %s is not trusted any more", term)
                 break
             task(round)
-        self._tell_workers(round)
+            self._tell_workers(round)
         if round.watchers:
             session.notify(channel(session.schema, "runs"))
         if round.more:
