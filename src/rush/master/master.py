@@ -21,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import select
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from typing import Any
 import psycopg
 
 from rush.config import Settings
+from rush.descriptors import readable
 from rush.domain.records import Handed
 from rush.errors import DatabaseError
 from rush.master import assign, finish, requests, retries, waiting
@@ -152,8 +152,10 @@ class Master:
         """
         if session is not None and session.rung():
             return True
-        listening = [self._wake_reading] if session is None else [self._wake_reading, session]
-        return bool(select.select(listening, [], [], seconds)[0])
+        listening = [self._wake_reading]
+        if session is not None:
+            listening.append(session.fileno())
+        return bool(readable(listening, seconds))
 
     def _silence(self, session: Wire | None) -> None:
         """What has rung until now is what the round that follows is for."""
