@@ -191,6 +191,25 @@ def test_it_ends_when_it_steps_down(shared: Kernel, lead):
     assert shared.verdict(request)[0] == "Pending"
 
 
+def test_it_ends_when_it_steps_down_as_it_listens(
+    shared: Kernel, lead, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    The bell that tells it so is not lost, though a round begins at that very moment.
+    """
+    silence = Master._silence
+
+    def step_down_first(master: Master, session: Wire | None) -> None:
+        master.step_down()
+        silence(master, session)
+
+    monkeypatch.setattr(Master, "_silence", step_down_first)
+
+    lead()
+
+    wait_for(lambda: not threads(), what="the thread to end")
+
+
 def test_it_ends_when_there_is_a_newer_term(shared: Kernel, lead):
     """
     A master that the election has not told of a newer term learns of it by the fence.

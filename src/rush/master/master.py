@@ -114,9 +114,8 @@ class Master:
         tasks = Tasks(self._settings, self.ring)
         rung = True
         pause = PAUSE
-        while self._term == term:
+        while self._leads(term, session):
             rest = self._settings.poll_interval
-            self._silence(session)
             try:
                 if self._trusted:
                     session = session or self._open()
@@ -156,6 +155,11 @@ class Master:
         if session is not None:
             listening.append(session.fileno())
         return bool(readable(listening, seconds))
+
+    def _leads(self, term: int, session: Wire | None) -> bool:
+        """Whether there is a round to come. The bell first: stepping down rings it."""
+        self._silence(session)
+        return self._term == term
 
     def _silence(self, session: Wire | None) -> None:
         """What has rung until now is what the round that follows is for."""
