@@ -10,12 +10,22 @@ import psycopg
 import pytest
 
 from rush.config import Settings
+from rush.domain.records import Handed
+from rush.master import master as loop
 from rush.master.master import Master
+from rush.master.retention import Retention
+from rush.master.tasks import Round
 from rush.store.wire import Wire
 from tests.support.kernel import CHAIN, Kernel
 from tests.support.waiting import wait_for
 
 FOREVER = float("inf")
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A master that does not look every half second whether other workers have died."""
+    monkeypatch.setattr(loop, "BURY_EVERY", 60)
 
 
 @pytest.fixture
@@ -26,9 +36,14 @@ def lead(shared: Kernel, database: str) -> Iterator[Callable[..., Master]]:
     def connect() -> Wire:
         return Wire(psycopg.connect(database, autocommit=True), "rush")
 
-    def lead(until: float = FOREVER, connect: Callable[[], Wire] = connect) -> Master:
-        master = Master(Settings(poll_interval=5), connect)
+    def lead(
+        until: float = FOREVER,
+        connect: Callable[[], Wire] = connect,
+        bind: Callable[[Master], None] = lambda master: None,
+    ) -> Master:
+        master = Master(Settings(poll_interval=60), connect)
         masters.append(master)
+        bind(master)
         master.lead(shared.term, until)
         return master
 
@@ -59,6 +74,47 @@ def test_it_takes_what_is_asked_for_when_it_is_rung(shared: Kernel, lead):
 
     wait_for(lambda: decided(shared, request), what="the verdict")
     wait_for(lambda: shared.held(worker), what="the job to be assigned")
+
+
+def test_queues_that_are_new_are_served_with_the_next_request(
+    shared: Kernel, alone, lead, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    A worker that came after the last look has queues of its own.
+    """
+    looked = threading.Event()
+    monkeypatch.setattr(Retention, "keep_up", lambda self, round: looked.set())
+    shared.define(CHAIN, queue="new")
+    lead()
+    assert looked.wait(10)
+    worker = shared.worker(queues=("new",))
+
+    request = shared.request()
+
+    wait_for(lambda: decided(shared, request), what="the verdict")
+    wait_for(lambda: shared.held(worker), what="the job to be assigned")
+
+
+def test_workers_are_told_whatever_becomes_of_the_rest_of_the_round(
+    shared: Kernel, alone, lead, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    What has been handed out is told before a later task can fail, or take long.
+    """
+
+    def keep_up(self: Retention, round: Round) -> None:
+        raise ValueError("what nobody thought of")
+
+    monkeypatch.setattr(Retention, "keep_up", keep_up)
+    shared.define(CHAIN)
+    worker = shared.worker()
+    shared.request()
+    told: list[Handed] = []
+
+    lead(bind=lambda master: master.bind(worker.id, lambda: None, told.extend))
+
+    wait_for(lambda: told, what="the worker to be told")
+    assert [each.claim for each in told] == shared.held(worker)
 
 
 def test_trust_that_comes_back_late_finds_the_thread_still_there(shared: Kernel, lead):

@@ -178,13 +178,15 @@ class Master:
         if outlook.requested and not rung:
             # A bell was lost.
             return 0.0
+        # Workers that have come since serve queues that nothing was handed out for.
+        all_plain = all_plain and outlook.queue_sets == round.queue_sets
         round.queue_sets = outlook.queue_sets
         for task in tasks.due(outlook, all_plain=all_plain):
             if self._term != term or not self._trusted:
                 log.warning("term %s is not trusted any more", term)
                 break
             task(round)
-        self._tell_workers(round)
+            self._tell_workers(round)
         if round.watchers:
             session.notify(channel(session.schema, "runs"))
         if round.more:
