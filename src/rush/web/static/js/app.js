@@ -1,0 +1,34 @@
+// What every page does: live updates, the theme, keys, the palette.
+
+import * as live from "./live.js";
+
+const THEMES = ["auto", "light", "dark"];
+
+const actions = {
+  live: () => live.turn(!live.isOn()),
+  theme: nextTheme,
+};
+
+document.addEventListener("click", (event) => {
+  const name = event.target.closest?.("[data-do]")?.dataset.do;
+  if (name in actions) actions[name](event);
+});
+
+function theme() {
+  return document.documentElement.dataset.theme ?? "auto";
+}
+
+function nextTheme() {
+  const next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length];
+  if (next === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = next;
+  try { localStorage.setItem("rush-theme", next); } catch { /* for this page, then */ }
+  showTheme();
+}
+
+function showTheme() {
+  for (const button of document.querySelectorAll('[data-do="theme"]')) button.textContent = { auto: "Auto", light: "Light", dark: "Dark" }[theme()];
+}
+
+showTheme();
+live.start();

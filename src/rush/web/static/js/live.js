@@ -1,0 +1,126 @@
+// Live: one event stream a tab. When something has changed, the page asks for its own URL
+// again and takes over what is different; elements that draw themselves hear `rush:changed`.
+
+const POLL = 5000;      // without a stream, a look so often
+const QUIET = 700;      // and no two looks within this
+
+let source = null;
+let polling = 0;
+let busy = false;
+let again = false;
+let last = 0;
+let on = read("rush-live") !== "off";
+
+function read(key) {
+  try { return localStorage.getItem(key); } catch { return null; }
+}
+
+function base() {
+  return document.querySelector('meta[name="rush-base"]').content;
+}
+
+export function isOn() {
+  return on;
+}
+
+export function turn(value) {
+  on = value;
+  try { localStorage.setItem("rush-live", on ? "on" : "off"); } catch { /* not kept, then */ }
+  show();
+  on ? open() : close();
+}
+
+export function start() {
+  show();
+  document.addEventListener("visibilitychange", () => document.hidden ? close() : on && open());
+  if (on && !document.hidden) open(true);
+}
+
+function show() {
+  for (const button of document.querySelectorAll('[data-do="live"]')) {
+    button.setAttribute("aria-pressed", String(on));
+    button.textContent = on ? "Live" : "Paused";
+  }
+}
+
+function open(fresh = false) {
+  if (source) return;
+  let known = fresh;
+  source = new EventSource(base() + "/api/v1/events");
+  source.addEventListener("hello", () => {
+    clearInterval(polling);
+    polling = 0;
+    // What has happened while nobody told us.
+    if (!known) changed([]);
+    known = false;
+  });
+  source.addEventListener("change", (event) => changed(JSON.parse(event.data).topics));
+  source.addEventListener("error", () => {
+    polling ||= setInterval(() => changed([]), POLL);
+    if (source?.readyState === EventSource.CLOSED) source = null;
+  });
+}
+
+function close() {
+  source?.close();
+  source = null;
+  clearInterval(polling);
+  polling = 0;
+}
+
+// What the page shows, as a list of topics on <main>; nothing there: everything is of interest.
+function concerns(topics) {
+  const wanted = document.getElementById("main")?.dataset.topics?.split(" ");
+  return !topics.length || !wanted || topics.some((topic) => wanted.includes(topic));
+}
+
+function changed(topics) {
+  document.dispatchEvent(new CustomEvent("rush:changed", { detail: { topics: [] } }));
+  if (concerns(topics)) refresh();
+}
+
+export async function refresh() {
+  if (busy) { again = true; return; }
+  busy = true;
+  try {
+    await pause(last + QUIET - performance.now());
+    last = performance.now();
+    await morph();
+  } catch { /* the next change, or the next look, tries again */ } finally {
+    busy = false;
+    if (again) { again = false; refresh(); }
+  }
+}
+
+async function morph() {
+  const here = location.href;
+  const answer = await fetch(here, { headers: { "HX-Request": "true", Accept: "text/html" } });
+  if (!answer.ok || answer.redirected || location.href !== here) return;
+  const text = await answer.text();
+  const page = new DOMParser().parseFromString(text, "text/html");
+  const fresh = page.getElementById("main");
+  if (!fresh || held()) return;
+  keepWhatPeopleDid(fresh);
+  await window.htmx.swap({ target: "#main", swap: "outerMorph", text: fresh.outerHTML });
+  document.dispatchEvent(new CustomEvent("rush:morphed"));
+}
+
+// Nothing moves under somebody who is in the middle of something.
+function held() {
+  return Boolean(document.querySelector("[popover]:popover-open, dialog[open]"))
+    || document.activeElement?.matches("#main input:not([type=checkbox]), #main select, #main textarea");
+}
+
+function keepWhatPeopleDid(fresh) {
+  for (const box of document.querySelectorAll("#main input[type=checkbox]:checked")) {
+    const same = box.value && fresh.querySelector(`input[type=checkbox][value="${CSS.escape(box.value)}"]`);
+    same?.setAttribute("checked", "");
+  }
+  for (const details of document.querySelectorAll("#main details[id]")) {
+    fresh.querySelector(`#${CSS.escape(details.id)}`)?.toggleAttribute("open", details.open);
+  }
+}
+
+function pause(milliseconds) {
+  return milliseconds > 0 ? new Promise((done) => setTimeout(done, milliseconds)) : null;
+}
