@@ -90,6 +90,4 @@ class Database:
             ("enable_seqscan", "off"),
             ("plan_cache_mode", "force_custom_plan"),
         ):
-            session.execute(
-                sql.SQL("SET {} = {}").format(sql.Identifier(name), sql.Literal(value))
-            )
+            session.execute(sql.SQL("SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))

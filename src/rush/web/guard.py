@@ -81,11 +81,18 @@ class Visitor:
 NOBODY = Visitor(name="", role=Role.anybody, via="")
 
 
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "local"
+
+
 @dataclass(slots=True)
 class OpenDoor:
     """No accounts: whoever comes is the admin. For loopback alone."""
 
-    name: str = field(default_factory=lambda: _user())
+    name: str = field(default_factory=_user)
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
     def visitor(self, request: Request) -> Visitor:
@@ -177,10 +184,3 @@ async def _check_csrf(request: Request, visitor: Visitor) -> None:
 def _has_form(request: Request) -> bool:
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     return kind in ("application/x-www-form-urlencoded", "multipart/form-data")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "local"

@@ -70,6 +70,7 @@ class Live:
         """Stop hearing, and end every stream."""
         self._stopping.set()
         self._tell(frozenset())
+        self._thread.join(LOOK)
 
     async def events(self) -> AsyncIterator[str]:
         """What a tab is told, as server-sent events. It begins with a `hello`."""
@@ -118,7 +119,7 @@ class Live:
             self._publish(TOPICS)
             ear = _Ear(session)
             while not self._stopping.is_set():
-                topics = ear.listen(LOOK if self._tabs else 2 * LOOK)
+                topics = ear.listen(LOOK)
                 if topics and self._tabs:
                     self._stopping.wait(DEBOUNCE)
                     self._publish(topics | ear.listen(0))

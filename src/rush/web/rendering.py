@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -25,6 +26,15 @@ STATIC = FOLDER / "static"
 #: A short message to be shown on the next page, once.
 SAID = "rush_said"
 
+#: What is in the head of every page.
+PLACES = (
+    ("/", "Home"),
+    ("/pipelines", "Pipelines"),
+    ("/runs", "Runs"),
+    ("/workers", "Workers"),
+    ("/audit", "Audit"),
+)
+
 #: Longer values are cut in lists.
 LONGEST_VALUE = 60
 
@@ -39,15 +49,18 @@ def environment(base: str) -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    templates.globals |= {
-        "base": base,
-        "static": lambda path: f"{base}/static/{path}?v={__version__}",
-        "Role": Role,
-        "RUN_STATES": list(RunState),
-        "JOB_STATES": list(JobState),
-        "version": __version__,
-        "now": lambda: datetime.now(UTC),
-    }
+    templates.globals.update(
+        {
+            "base": base,
+            "static": partial(_static, base),
+            "Role": Role,
+            "PLACES": PLACES,
+            "RUN_STATES": list(RunState),
+            "JOB_STATES": list(JobState),
+            "version": __version__,
+            "now": lambda: datetime.now(UTC),
+        }
+    )
     templates.filters |= {
         "ago": ago,
         "clock": clock,
@@ -60,6 +73,10 @@ def environment(base: str) -> Environment:
         "share": share,
     }
     return templates
+
+
+def _static(base: str, path: str) -> str:
+    return f"{base}/static/{path}?v={__version__}"
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:

@@ -27,7 +27,20 @@ function nextTheme() {
 }
 
 function showTheme() {
-  for (const button of document.querySelectorAll('[data-do="theme"]')) button.textContent = { auto: "Auto", light: "Light", dark: "Dark" }[theme()];
+  for (const use of document.querySelectorAll('[data-do="theme"] use')) {
+    const sprite = use.getAttribute("href").split("#")[0];
+    use.setAttribute("href", `${sprite}#${{ auto: "auto", light: "sun", dark: "moon" }[theme()]}`);
+  }
+}
+
+// Browsers that do not know `command` and `commandfor` yet.
+if (!("commandForElement" in HTMLButtonElement.prototype)) {
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("button[commandfor]");
+    const dialog = button && document.getElementById(button.getAttribute("commandfor"));
+    if (!dialog) return;
+    button.getAttribute("command") === "show-modal" ? dialog.showModal() : dialog.close();
+  });
 }
 
 showTheme();

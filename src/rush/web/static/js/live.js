@@ -38,7 +38,7 @@ export function start() {
 
 function show() {
   for (const button of document.querySelectorAll('[data-do="live"]')) {
-    button.setAttribute("aria-pressed", String(on));
+    button.setAttribute("aria-checked", String(on));
     button.textContent = on ? "Live" : "Paused";
   }
 }
@@ -107,7 +107,7 @@ async function morph() {
 
 // Nothing moves under somebody who is in the middle of something.
 function held() {
-  return Boolean(document.querySelector("[popover]:popover-open, dialog[open]"))
+  return Boolean(document.querySelector("dialog[open]"))
     || document.activeElement?.matches("#main input:not([type=checkbox]), #main select, #main textarea");
 }
 
