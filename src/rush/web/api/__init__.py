@@ -1,5 +1,5 @@
 """The HTTP API, /api/v1: a module a noun."""
 
-from rush.web.api import events, runs
+from rush.web.api import drawings, events, runs
 
-ROUTERS = (runs.router, events.router)
+ROUTERS = (runs.router, drawings.router, events.router)
