@@ -1,0 +1,3 @@
+/** All interactive parts of the pages, and the small ones. */
+
+import "./rush-timeline.js";

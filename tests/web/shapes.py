@@ -1,0 +1,245 @@
+"""
+Made-up runs, in the shapes that the parts of the pages read: nothing, a few, and far too many.
+
+Everything is computed from a fixed instant and a seed, so that a picture is the same each time.
+"""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+Json = dict[str, Any]
+
+NIGHT = datetime(2026, 11, 26, 1, 30, tzinfo=UTC)
+HOSTILE = [
+    "<script>window.pwned=1</script>",
+    "<img src=x onerror=window.pwned=1>",
+    "\"><svg onload=window.pwned=1>",
+    "javascript:window.pwned=1",
+    "{{7*7}}${7*7}",
+    "</textarea><script>window.pwned=1</script>",
+    "' OR 1=1; DROP TABLE run; --",
+    "\u202egnp.exe",
+    "a" * 300,
+    "__proto__",
+    "constructor",
+    "日本語のジョブ",
+    "نص عربي",
+    "e\u0301\u0301\u0301 zalgo",
+]
+
+
+def iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def after(seconds: float) -> str:
+    return str(iso(NIGHT + timedelta(seconds=seconds)))
+
+
+def attempt(
+    number: int,
+    state: str,
+    ready: float | None,
+    started: float | None,
+    finished: float | None,
+    **more: Any,
+) -> Json:
+    times = {
+        name: None if at is None else after(at)
+        for name, at in (("ready_at", ready), ("started_at", started), ("finished_at", finished))
+    }
+    return {
+        "item": 0,
+        "round": 1,
+        "attempt": number,
+        "state": state,
+        "worker": None if started is None else "thread1",
+        "reason": "raised" if state == "Failed" else None,
+        "error": 'psycopg.errors.UndefinedTable: relation "flights" does not exist' if state == "Failed" else None,
+        **times,
+        **more,
+    }
+
+
+def lane(job: str, state: str | None, depends_on: list[str], *attempts: Json) -> Json:
+    return {"job": job, "state": state, "depends_on": depends_on, "attempts": list(attempts)}
+
+
+def timeline(state: str, now: float, finished: float | None, jobs: list[Json]) -> Json:
+    return {
+        "now": after(now),
+        "run": {
+            "id": 7,
+            "pipeline": "etl",
+            "jobinstance": 7,
+            "state": state,
+            "round": 1,
+            "created_at": after(-0.05),
+            "started_at": after(0),
+            "finished_at": None if finished is None else after(finished),
+        },
+        "jobs": jobs,
+    }
+
+
+def nightly(scale: float = 1, retry_after: float = 60) -> Json:
+    """A run in flight: some is over, one has failed once, one runs, one backs off, some wait."""
+    s = scale
+    back = 90 * s + retry_after
+    return timeline(
+        "Running",
+        back + 95 * s,
+        None,
+        [
+            lane("extract_flights", "Complete", [], attempt(1, "Complete", 0, 0.4 * s, 62 * s)),
+            lane("extract_weather", "Complete", [], attempt(1, "Complete", 0, 12 * s, 40 * s)),
+            lane(
+                "load_flights",
+                "Complete",
+                ["extract_flights"],
+                attempt(1, "Failed", 62 * s, 66 * s, 90 * s),
+                attempt(2, "Complete", back, back + 2 * s, back + 45 * s),
+            ),
+            lane("load_weather", "Complete", ["extract_weather"], attempt(1, "Complete", 40 * s, 41 * s, 55 * s)),
+            lane(
+                "check_quality",
+                "Waiting",
+                ["load_weather"],
+                attempt(1, "Failed", 55 * s, 56 * s, 80 * s),
+                attempt(2, "Failed", back, back + 1 * s, back + 60 * s),
+                attempt(3, "Waiting", back + 130 * s, None, None),
+            ),
+            lane(
+                "join",
+                "Running",
+                ["load_flights", "load_weather"],
+                attempt(1, "Running", back + 45 * s, back + 50 * s, None, progress=[40, 100]),
+            ),
+            lane("report_by_carrier_and_airport", None, ["join"]),
+            lane("archive_files", "Skipped", []),
+            lane("notify", None, ["report_by_carrier_and_airport", "check_quality"]),
+        ],
+    )
+
+
+def short() -> Json:
+    """Two seconds in all, everything complete."""
+    return timeline(
+        "Complete",
+        10,
+        2.0,
+        [
+            lane("extract_data", "Complete", [], attempt(1, "Complete", 0, 0.004, 0.512345)),
+            lane("transform_data", "Complete", ["extract_data"], attempt(1, "Complete", 0.512345, 0.514, 1.7)),
+            lane("load_data", "Complete", ["transform_data"], attempt(1, "Complete", 1.7, 1.701, 2.0)),
+        ],
+    )
+
+
+def long() -> Json:
+    """Three days with hardly a rest."""
+    hour = 3600.0
+    return timeline(
+        "Stuck",
+        80 * hour,
+        72 * hour,
+        [
+            lane("crawl", "Complete", [], attempt(1, "Complete", 0, 2, 40 * hour)),
+            lane("index", "Complete", ["crawl"], attempt(1, "Complete", 40 * hour, 40 * hour + 5, 70 * hour)),
+            lane(
+                "publish",
+                "Stuck",
+                ["index"],
+                attempt(1, "Failed", 70 * hour, 70 * hour + 1, 70 * hour + 3),
+                attempt(2, "Failed", 70.5 * hour, 70.5 * hour + 1, 71 * hour),
+                attempt(3, "Failed", 71.5 * hour, 71.5 * hour + 1, 72 * hour),
+                attempt(3, "Stuck", 71.5 * hour, None, None),
+            ),
+        ],
+    )
+
+
+def rerun_days_later() -> Json:
+    """A short run, and its re-run three days later: most of the time nothing happened."""
+    day = 86400.0
+    first = short()["jobs"]
+    first[1]["attempts"][0].update(state="Failed", error="ValueError: no rows")
+    first[2]["attempts"] = []
+    again = [
+        attempt(2, "Complete", 3 * day, 3 * day + 0.1, 3 * day + 1.2, round=2),
+        attempt(1, "Complete", 3 * day + 1.2, 3 * day + 1.21, 3 * day + 1.9, round=2),
+    ]
+    first[1]["attempts"].append(again[0])
+    first[2]["attempts"].append(again[1])
+    return timeline("Complete", 4 * day, 3 * day + 1.9, first)
+
+
+def mapped() -> Json:
+    """One job with items that run side by side."""
+    items = [
+        attempt(1, "Complete", 1, 1 + 0.2 * item, 4 + (item * 7 % 5), item=item + 1) for item in range(8)
+    ]
+    return timeline(
+        "Complete",
+        20,
+        10,
+        [
+            lane("list_files", "Complete", [], attempt(1, "Complete", 0, 0.1, 1)),
+            lane("load_file", "Complete", ["list_files"], *items),
+            lane("sum_up", "Complete", ["load_file"], attempt(1, "Complete", 8.1, 8.2, 10)),
+        ],
+    )
+
+
+def hostile() -> Json:
+    """Every text that the database can hold stands where a name or an error stands."""
+    jobs = [
+        lane(
+            text,
+            "Failed",
+            [HOSTILE[index - 1]] if index else [],
+            attempt(1, "Failed", index, index + 0.1, index + 0.9, error=text, worker=text),
+        )
+        for index, text in enumerate(HOSTILE)
+    ]
+    return timeline("Stuck", 30, 20, jobs)
+
+
+def large(jobs: int = 2000) -> Json:
+    """Layers of fifty jobs; one in thirty fails once."""
+    chance = random.Random(1)
+    lanes: list[Json] = []
+    ends: list[float] = []
+    for index in range(jobs):
+        before = [index - 50 - chance.randrange(3) for _ in range(2)] if index >= 60 else []
+        ready = max((ends[each] for each in before), default=0.0)
+        took = chance.expovariate(1 / 20) + 0.2
+        names = sorted({f"step_{each:04}" for each in before})
+        if chance.random() < 1 / 30:
+            tries = [
+                attempt(1, "Failed", ready, ready + 1, ready + 1 + took),
+                attempt(2, "Complete", ready + took + 20, ready + took + 21, ready + 2 * took + 21),
+            ]
+        else:
+            tries = [attempt(1, "Complete", ready, ready + 1, ready + 1 + took)]
+        end = ready + 1 + took if len(tries) == 1 else ready + 2 * took + 21
+        ends.append(end)
+        lanes.append(lane(f"step_{index:04}", "Complete", names, *tries))
+    return timeline("Complete", max(ends) + 60, max(ends), lanes)
+
+
+TIMELINES = {
+    "empty": lambda: timeline("Running", 1, None, []),
+    "nightly": nightly,
+    "quick": lambda: nightly(scale=0.01, retry_after=0.5),
+    "short": short,
+    "long": long,
+    "days": rerun_days_later,
+    "later": lambda: nightly(retry_after=3 * 86400),
+    "mapped": mapped,
+    "hostile": hostile,
+    "large": large,
+}
