@@ -5,21 +5,30 @@
  * Times in which nothing happened for long are left out, and say so; they can be shown.
  */
 
-import { badge, fill, h, icon, s, safe, tool } from "./dom.js";
+import { fill, h, s, safe, tool } from "./dom.js";
 import { Part, tooltip } from "./part.js";
-import { stateClass } from "./state.js";
-import { clock, duration, exact, instant, serverNow, step, tickLabel, ticks, zone } from "./time.js";
+import { dayLabel, duration, instant, serverNow, step, tickLabel, ticks, zone } from "./time.js";
+import { makeLane, percent, ROW, tipOf } from "./timeline-lane.js";
 import { criticalPath, idleTimes, scaleOf, spansOf } from "./timeline-scale.js";
 
 /** @typedef {import("./timeline-scale.js").Span} Span */
 /** @typedef {import("./timeline-scale.js").JobLane} JobLane */
-/** @typedef {{element: any, label: any, track: any, took: any, text: string, bars: Map<string, {span: Span, bar: any, parts: any}>}} Lane */
+/** @typedef {import("./timeline-lane.js").Lane} Lane */
 
 const LANE = 28;
-const ROW = 16;
+/** On a phone the name stands above the track. */
+const NAME = 20;
+const NARROW = matchMedia("(max-width: 480px)");
+/** From so many lanes on one may choose which are shown. */
+const MANY = 30;
+/** @type {Record<string, (job: JobLane, critical: Set<string>) => boolean>} */
+const CHOICES = {
+  all: () => true,
+  critical: (job, critical) => critical.has(job.job),
+  live: (job) => job.state !== null && ["Waiting", "Ready", "Running"].includes(job.state),
+  failed: (job) => job.attempts.some((attempt) => attempt.state === "Failed" || attempt.state === "Stuck"),
+};
 const ZOOMS = [1, 2, 4, 8, 16, 32, 64];
-
-const percent = (/** @type {number} */ share) => `${(share * 100).toFixed(4)}%`;
 
 class Timeline extends Part {
   /** @type {Map<string, Lane>} */ lanes = new Map();
@@ -35,10 +44,12 @@ class Timeline extends Part {
 
   setUp() {
     this.round = h("select", { "aria-label": "Round", onchange: () => this.view("round", this.round.value) });
+    this.choice = h("select", { "aria-label": "Jobs shown", onchange: () => this.show(this.answer) });
     this.gaps = h("button", { type: "button", class: "button quiet small", onclick: () => this.view("gaps", this.collapsed ? "true" : "collapsed") });
     this.tools = h(
       "div",
       { class: "tl-tools row" },
+      this.choice,
       this.round,
       this.gaps,
       h("span", { class: "end joined" }, tool("minus", "Show more time", () => this.zoomBy(-1)), tool("plus", "Show less time", () => this.zoomBy(1)), tool("fit", "Show all", () => this.zoomBy(-9))),
@@ -47,9 +58,11 @@ class Timeline extends Part {
     this.axis = h("div", { class: "tl-track" });
     this.head = h("div", { class: "tl-head", "aria-hidden": "true" }, this.corner, this.axis, h("div", { class: "tl-took" }, "ran"));
     this.list = h("ul", { class: "plain tl-lanes", "aria-label": "Jobs of this run" });
-    this.over = s("svg", { class: "tl-over", "aria-hidden": "true" });
+    this.grid = s("g", { class: "tl-grid" });
+    this.route = s("g", { class: "tl-route" });
+    this.over = s("svg", { class: "tl-over", "aria-hidden": "true" }, this.grid, this.route);
     this.nowLine = h("div", { class: "tl-now", "aria-hidden": "true" });
-    this.inner = h("div", { class: "tl-inner" }, this.head, this.list, h("div", { class: "tl-layer" }, this.over, this.nowLine));
+    this.inner = h("div", { class: "tl-inner" }, h("div", { class: "tl-layer" }, this.over), this.head, this.list, h("div", { class: "tl-layer tl-front" }, this.nowLine));
     this.scroller = h("div", { class: "tl-scroll", tabindex: "-1" }, this.inner);
     this.foot = h("p", { class: "tl-foot small quiet" });
     this.list.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.onKey(event));
@@ -115,7 +128,7 @@ class Timeline extends Part {
     this.spans = new Map(jobs.map((job) => [job.job, spansOf(job, this.chosenRound)]));
     this.path = criticalPath(jobs, this.spans, serverNow());
     this.drawRounds(jobs);
-    this.drawLanes(jobs);
+    this.drawLanes(this.choose(jobs));
     this.layOut(true);
     this.mark();
     this.beat();
@@ -126,7 +139,7 @@ class Timeline extends Part {
     clearTimeout(this.timer);
     if (!this.live || !this.isConnected) return;
     const young = this.scale !== null && this.scale.to - this.scale.from < 120_000;
-    this.timer = setTimeout(() => {
+    this.timer = window.setTimeout(() => {
       if (!document.hidden) this.layOut(false);
       this.beat();
     }, young ? 250 : 1000);
@@ -143,9 +156,9 @@ class Timeline extends Part {
     const from = Math.min(...begin.filter((at) => at !== null), ...spans.map((span) => span.from), this.live ? now : Infinity);
     let to = Math.max(from + 1, ...spans.map((span) => Math.max(span.ended ?? span.ready ?? from, span.started ?? from)));
     if (this.live) to = Math.max(to, now);
-    if (this.live || to === from + 1) to = this.roomFor(Number.isFinite(from) ? from : now, to);
     const kept = this.scale;
     if (!all && kept && kept.from === from && kept.to >= to) to = kept.to;
+    else if (this.live) to += this.room(to - from, idleTimes(spans, from, to, now));
     const gaps = idleTimes(spans, from, to, now);
     this.gaps.hidden = gaps.length === 0;
     this.gaps.textContent = this.collapsed ? "Show the idle time too" : "Leave the idle time out";
@@ -166,10 +179,11 @@ class Timeline extends Part {
     this.nowLine.style.left = percent(scale.place(now));
   }
 
-  /** Room ahead of now, so that the scale changes in steps and not all the time. @param {number} from @param {number} to */
-  roomFor(from, to) {
-    const size = step(Math.max(1000, to - from), 12);
-    return from + Math.ceil(((to - from) * 1.02) / size) * size;
+  /** Room ahead of now, so that the scale changes in steps and not all the time. @param {number} span @param {[number, number][]} gaps */
+  room(span, gaps) {
+    const shown = Math.max(1000, span - (this.collapsed ? gaps.reduce((sum, [a, b]) => sum + b - a, 0) : 0));
+    const size = step(shown, 12);
+    return Math.ceil((shown * 1.02) / size) * size - shown;
   }
 
   /** @param {Span} span @param {any} bar @param {any} parts @param {number} now */
@@ -211,16 +225,23 @@ class Timeline extends Part {
     if (!scale || !this.axis.clientWidth) return;
     const width = this.axis.clientWidth;
     const marks = [];
-    const plain = scale.segments.filter((segment) => !segment.gap);
+    const lines = [];
     const size = step(1 / scale.perTime, Math.max(1, Math.floor(width / 84)));
-    for (const segment of plain) {
+    let day = dayLabel(scale.from);
+    for (const segment of scale.segments.filter((each) => !each.gap)) {
       let clear = segment.x0 * width;
       for (const at of ticks(segment.t0, segment.t1, size)) {
         const x = scale.place(at);
-        const room = x * width >= clear && x * width < width - 48;
-        marks.push(h("div", { class: "tl-tick" }, room && h("span", {}, tickLabel(at, size))));
-        marks[marks.length - 1].style.left = percent(x);
-        if (room) clear = x * width + 76;
+        const today = dayLabel(at);
+        const words = tickLabel(at, size);
+        const label = today === day || today === words ? words : `${today} ${words}`;
+        const wide = label.length * 7 + 8;
+        const room = x * width >= clear && x * width + wide < segment.x1 * width + (segment.x1 === 1 ? 40 : 0);
+        const mark = h("div", { class: "tl-tick" }, room && h("span", {}, label));
+        mark.style.left = percent(x);
+        marks.push(mark);
+        lines.push(s("line", { x1: percent(x), x2: percent(x), y1: 0, y2: "100%" }));
+        if (room) [clear, day] = [x * width + wide, today];
       }
     }
     for (const { t0, t1, x0, x1 } of scale.segments.filter((segment) => segment.gap)) {
@@ -229,9 +250,11 @@ class Timeline extends Part {
       gap.style.left = percent(x0);
       gap.style.width = percent(x1 - x0);
       marks.push(gap);
+      lines.push(...[x0, x1].map((x) => s("line", { class: "tl-break", x1: percent(x), x2: percent(x), y1: 0, y2: "100%" })));
     }
+    this.grid.replaceChildren(...lines);
     this.axis.replaceChildren(...marks);
-    this.corner.textContent = `${clock(scale.from).slice(0, 10)} ${zone(scale.from)}`;
+    this.corner.textContent = `${dayLabel(scale.from)}, ${zone(scale.from)}`;
   }
 
   /** Thin lines from lane to lane along the path that decided. @param {number} now */
@@ -241,19 +264,19 @@ class Timeline extends Part {
     for (const [index, name] of this.path.entries()) {
       const lane = this.lanes.get(name);
       const before = this.lanes.get(this.path[index - 1]);
-      const span = this.spans.get(name)?.find((each) => each.round === undefined || each.started !== null);
+      const span = this.spans.get(name)?.[0];
       if (!lane || !before || !span) continue;
       const x = percent(scale.place(span.from));
       lines.push(s("line", { x1: x, x2: x, y1: before.element.dataset.middle, y2: lane.element.dataset.middle }));
     }
-    this.over.replaceChildren(...lines);
+    this.route.replaceChildren(...lines);
     const first = this.spans.get(this.path[0])?.[0];
     const last = this.spans.get(this.path[this.path.length - 1]);
     const took = first && last ? Math.max(...last.map((span) => span.ended ?? now)) - first.from : 0;
     const names = this.path.length > 6 ? [...this.path.slice(0, 3), "…", ...this.path.slice(-2)] : this.path;
     this.foot.replaceChildren(
       ...this.key(),
-      this.path.length > 1 ? h("span", {}, h("b", {}, "What decided: "), names.join(" → "), `, ${duration(took / 1000)}`) : "",
+      this.path.length > 1 ? h("span", {}, h("b", {}, "Critical path: "), names.join(" → "), `, ${duration(took / 1000)}`) : "",
     );
   }
 
@@ -274,6 +297,20 @@ class Timeline extends Part {
     this.round.value = String(this.chosenRound ?? "all");
   }
 
+  /** The lanes to show, where there are many. @param {JobLane[]} jobs @returns {JobLane[]} */
+  choose(jobs) {
+    const critical = new Set(this.path);
+    const found = Object.fromEntries(Object.entries(CHOICES).map(([key, holds]) => [key, jobs.filter((job) => holds(job, critical))]));
+    this.choice.hidden = jobs.length < MANY;
+    if (this.choice.hidden) return jobs;
+    const chosen = found[this.choice.value]?.length ? this.choice.value : "all";
+    const words = { all: "All jobs", critical: "On the critical path", live: "Waiting or running", failed: "Failed at least once" };
+    this.choice.replaceChildren(
+      ...Object.entries(words).map(([key, word]) => h("option", { value: key, disabled: found[key].length === 0, selected: key === chosen }, `${word} (${found[key].length})`)),
+    );
+    return found[chosen];
+  }
+
   /** @param {JobLane[]} jobs */
   drawLanes(jobs) {
     const names = new Set(jobs.map((job) => job.job));
@@ -286,67 +323,23 @@ class Timeline extends Part {
     for (const job of jobs) {
       const spans = this.spans.get(job.job) ?? [];
       const rows = Math.max(1, ...spans.map((span) => span.row + 1));
-      const height = rows === 1 ? LANE : rows * ROW + 12;
+      const above = NARROW.matches ? NAME : 0;
+      const height = above + (rows === 1 ? LANE : rows * ROW + 12);
       const text = JSON.stringify([job, this.chosenRound, critical.has(job.job)]);
       let lane = this.lanes.get(job.job);
       if (lane?.text !== text) {
-        const element = this.makeLane(job, spans, rows, critical.has(job.job));
-        element.text = text;
-        lane = element;
+        lane = makeLane(job, spans, text, rows, critical.has(job.job), (span) => this.hrefOf(job.job, span));
         this.lanes.set(job.job, lane);
       }
       lane.element.style.height = `${height}px`;
-      lane.element.dataset.middle = String(top + height / 2);
+      lane.element.dataset.middle = String(top + (above + height) / 2);
       top += height;
       elements.push(lane.element);
     }
     if (elements.length !== this.list.children.length || elements.some((element, index) => this.list.children[index] !== element)) {
       this.list.replaceChildren(...elements);
     }
-    this.over.style.height = `${top}px`;
     this.makeReachable(kept);
-  }
-
-  /** @param {JobLane} job @param {Span[]} spans @param {number} rows @param {boolean} critical @returns {Lane} */
-  makeLane(job, spans, rows, critical) {
-    const href = this.hrefOf(job.job, spans[spans.length - 1]);
-    const label = h(href ? "a" : "span", { class: `tl-name ${stateClass(job.state)}`, href, title: `${job.job}: ${job.state ?? "not yet released"}`, tabindex: href ? "-1" : null, "data-key": `${job.job}//` }, job.state ? icon(job.state, "s") : h("span", { class: "icon s" }), h("span", { class: "tl-word" }, job.job), h("span", { class: "visually-hidden" }, job.state ?? "not yet released"));
-    const track = h("div", { class: "tl-track" });
-    const took = h("div", { class: "tl-took" });
-    const element = h("li", { class: `tl-lane${critical ? " tl-critical" : ""}`, "data-job": job.job }, label, track, took);
-    const bars = new Map();
-    for (const span of spans) {
-      const made = this.makeBar(job, span, rows);
-      track.append(made.bar);
-      bars.set(span.key, { span, ...made });
-    }
-    return { element, label, track, took, text: "", bars };
-  }
-
-  /** @param {JobLane} job @param {Span} span @param {number} rows */
-  makeBar(job, span, rows) {
-    const { attempt } = span;
-    const href = this.hrefOf(job.job, span);
-    const begun = span.started !== null;
-    const parts = {
-      back: h("span", { class: "tl-part tl-back" }),
-      wait: h("span", { class: "tl-part tl-wait" }),
-      run: begun ? h("span", { class: "tl-part tl-run" }) : null,
-    };
-    const [done, all] = attempt.progress ?? [0, 0];
-    if (parts.run && span.live && all > 0) {
-      const share = h("span", { class: "tl-done" });
-      share.style.width = percent(Math.min(1, done / all));
-      parts.run.append(share);
-      parts.run.classList.add("tl-partial");
-    }
-    const mark = !begun && ["Stuck", "Cancelled", "Skipped"].includes(attempt.state) ? icon(attempt.state, "s") : null;
-    const bar = h(href ? "a" : "button", { class: `tl-bar ${stateClass(attempt.state)}`, href, type: href ? null : "button", tabindex: "-1", "aria-label": this.sentence(job, span), "data-key": `${job.job}//${span.key}` }, parts.back, parts.wait, parts.run, mark, attempt.state === "Failed" && h("span", { class: "tl-end" }, icon("Failed", "s")));
-    if (rows > 1) {
-      bar.style.top = `${6 + span.row * ROW}px`;
-      bar.style.height = `${ROW}px`;
-    }
-    return { bar, parts };
   }
 
   /** @param {string} job @param {Span | undefined} span */
@@ -354,31 +347,6 @@ class Timeline extends Part {
     const { attempt = "", round = "", item = "" } = span?.attempt ?? {};
     const href = fill(this.getAttribute("job-href"), { job, attempt, round, item, run: this.answer.run?.id ?? "" });
     return href && safe(href) ? href : null;
-  }
-
-  /** @param {JobLane} job @param {Span} span */
-  sentence(job, span) {
-    const said = this.facts(job, span).filter(([what]) => what !== "Error");
-    return `${job.job}: ${said.map(([what, words]) => `${what} ${words}`).join(", ").replaceAll("\n", ", ")}`;
-  }
-
-  /** @param {JobLane} _job @param {Span} span @returns {[string, string][]} */
-  facts(_job, span) {
-    const { attempt, failed, ready, started, ended } = span;
-    const now = serverNow();
-    const between = (/** @type {number} */ a, /** @type {number} */ b) => duration((b - a) / 1000);
-    /** @type {[string, string][]} */
-    const facts = [["Attempt", `${attempt.attempt}${attempt.round > 1 ? `, round ${attempt.round}` : ""}${attempt.item ? `, item ${attempt.item}` : ""}, ${attempt.state}`]];
-    if (failed !== null && ready !== null) facts.push(["Backed off", between(failed, ready)]);
-    if (ready !== null) facts.push(["Waited", between(ready, Math.max(ready, started ?? ended ?? now))]);
-    if (started !== null) facts.push([ended === null ? "Running for" : "Ran", between(started, ended ?? now)]);
-    if (attempt.progress) facts.push(["Progress", `${attempt.progress[0]} of ${attempt.progress[1]}`]);
-    if (attempt.worker) facts.push(["Worker", attempt.worker]);
-    if (ready !== null) facts.push([ready > now ? "Ready at" : "Ready", exact(ready)]);
-    if (started !== null) facts.push(["Started", exact(started)]);
-    if (ended !== null) facts.push(["Finished", exact(ended)]);
-    if (attempt.error) facts.push(["Error", attempt.error.slice(0, 300)]);
-    return facts;
   }
 
   mark() {
@@ -397,17 +365,10 @@ class Timeline extends Part {
     return { bar, job, span: this.lanes.get(name)?.bars.get(key)?.span };
   }
 
-  /** @param {JobLane} job @param {Span} span */
-  tipOf(job, span) {
-    const list = h("dl", { class: "facts" });
-    for (const [what, words] of this.facts(job, span)) list.append(h("dt", {}, what), h("dd", {}, words));
-    return h("div", {}, h("div", { class: "row" }, h("b", {}, job.job), badge(span.attempt.state)), list);
-  }
-
   /** @param {PointerEvent} event */
   onPoint(event) {
     const found = this.at(event.target);
-    if (found?.job && found.span) tooltip(this.tipOf(found.job, found.span), event.clientX, event.clientY);
+    if (found?.job && found.span) tooltip(tipOf(found.job, found.span), event.clientX, event.clientY);
     else tooltip(null);
   }
 
@@ -416,7 +377,7 @@ class Timeline extends Part {
     const found = this.at(event.target);
     if (!found?.job || !found.span || !found.bar.matches(":focus-visible")) return;
     const { left, bottom } = found.bar.getBoundingClientRect();
-    tooltip(this.tipOf(found.job, found.span), Math.max(left, 0), bottom - 12);
+    tooltip(tipOf(found.job, found.span), Math.max(left, 0), bottom - 12);
   }
 
   /** @param {MouseEvent} event */

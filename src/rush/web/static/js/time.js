@@ -144,16 +144,22 @@ export function ticks(from, to, size) {
   return found;
 }
 
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/** A day of the reader's zone: `26 Nov`. @param {number} at */
+export function dayLabel(at) {
+  const [, month, date] = parts(at, false);
+  return `${date} ${MONTHS[month - 1]}`;
+}
+
 /**
  * What stands at a tick: only as much of the clock as the step needs.
  * @param {number} at
  * @param {number} size
  */
 export function tickLabel(at, size) {
-  const [, month, date, hour, minute] = parts(at, false);
-  if (size >= DAY || (hour === 0 && minute === 0 && size >= MINUTE)) {
-    return `${date} ${["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"][month - 1]}`;
-  }
+  const [, , , hour, minute] = parts(at, false);
+  if (size >= DAY || (hour === 0 && minute === 0 && size >= MINUTE)) return dayLabel(at);
   if (size >= MINUTE) return `${two(hour)}:${two(minute)}`;
   return clock(at, { day: false, digits: size >= SECOND ? 0 : 3 });
 }

@@ -18,7 +18,7 @@ const IDLE_TIMES = 4;
 const IDLE_AT_LEAST = 30_000;
 /** How much of the width a time that is left out takes. */
 const GAP_SHARE = 0.05;
-const MOST_ROWS = 6;
+const MOST_ROWS = 10;
 
 /**
  * The attempts of a job as spans: backing off from `failed` to `ready`, waiting until `started`,
