@@ -243,3 +243,75 @@ TIMELINES = {
     "hostile": hostile,
     "large": large,
 }
+
+
+def graph(jobs: list[Json], run: str | None = "Running", now: float = 300) -> Json:
+    whole = timeline(run or "Running", now, None, [])
+    return {"now": whole["now"], "run": whole["run"] if run else None, "jobs": jobs}
+
+
+def box(job: str, state: str | None, depends_on: list[str], **more: Any) -> Json:
+    return {
+        "job": job,
+        "state": state,
+        "depends_on": depends_on,
+        "group": None,
+        "seconds": 12.4 if state in ("Complete", "Failed", "Stuck") else None,
+        "started_at": after(254.5) if state == "Running" else None,
+        "attempts": 0 if state in (None, "Skipped") else 1,
+        "progress": None,
+        **more,
+    }
+
+
+def graph_of(lanes: Json) -> Json:
+    """The graph of a timeline's run."""
+    jobs = [box(each["job"], each["state"], each["depends_on"]) for each in lanes["jobs"]]
+    for each, job in zip(lanes["jobs"], jobs, strict=True):
+        job["attempts"] = len(each["attempts"])
+        if job["state"] == "Running":
+            job["progress"] = [40, 100]
+    return graph(jobs)
+
+
+def defined() -> Json:
+    """A definition that has never run."""
+    jobs = [box(each["job"], None, each["depends_on"]) for each in nightly()["jobs"]]
+    return graph(jobs, run=None)
+
+
+def crossing() -> Json:
+    """Edges over several layers, which have to find their way around boxes."""
+    jobs = [box("start", "Complete", [])]
+    for index in range(1, 8):
+        jobs.append(box(f"step_{index}", "Complete" if index < 5 else None, [jobs[-1]["job"]]))
+        jobs.append(box(f"side_{index}", "Stuck" if index == 5 else "Complete", [jobs[-1]["job"]]))
+    jobs.append(box("finish", None, ["start", "side_1", "side_3", "step_4", "side_7"]))
+    jobs.append(box("report", None, ["step_2", "finish"]))
+    return graph(jobs)
+
+
+def large_graph(jobs: int = 2000, *, failed: bool = True) -> Json:
+    lanes = large(jobs)
+    found = graph_of(lanes)
+    for index, job in enumerate(found["jobs"]):
+        if index > jobs * 0.7:
+            job["state"] = None
+        elif index > jobs * 0.66:
+            job["state"] = "Running"
+            job["started_at"] = after(250)
+    if failed:
+        found["jobs"][jobs // 2]["state"] = "Stuck"
+        found["jobs"][jobs // 2 + 7]["state"] = "Failed"
+    return found
+
+
+GRAPHS = {
+    "empty": lambda: graph([]),
+    "nightly": lambda: graph_of(nightly()),
+    "defined": defined,
+    "crossing": crossing,
+    "hostile": lambda: graph_of(hostile()),
+    "forty": lambda: large_graph(140),
+    "large": large_graph,
+}

@@ -42,10 +42,12 @@ SCENES: dict[str, Scene] = {
         {"src": "/data/timeline/{case}", "job-href": "/runs/{run}/jobs/{job}?attempt={attempt}", "topics": "run:7"},
         list(shapes.TIMELINES),
     ),
+    "rush-graph": Scene({"src": "/data/graph/{case}", "job-href": "/runs/{run}/jobs/{job}"}, list(shapes.GRAPHS)),
 }
 
 ANSWERS: dict[str, Callable[[str, Query], shapes.Json]] = {
     "timeline": lambda case, _query: shapes.TIMELINES[case](),
+    "graph": lambda case, _query: shapes.GRAPHS[case](),
 }
 
 

@@ -68,7 +68,7 @@ export function icon(name, kind = "") {
 
 /** A state as shape and word. @param {string | null} state */
 export function badge(state) {
-  if (!state) return h("span", { class: "state quiet" }, "not yet");
+  if (!state) return h("span", { class: "state quiet" }, icon("none"), "not yet");
   return h("span", { class: "state", "data-state": state }, icon(state), state);
 }
 

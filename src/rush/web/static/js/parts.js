@@ -1,3 +1,4 @@
 /** All interactive parts of the pages, and the small ones. */
 
 import "./rush-timeline.js";
+import "./rush-graph.js";

@@ -32,7 +32,7 @@ export function makeLane(job, spans, text, rows, critical, hrefOf) {
   const name = h(
     href ? "a" : "span",
     { class: `tl-name ${stateClass(job.state)}`, href, title: `${job.job}: ${said}`, tabindex: href ? "-1" : null, "data-key": `${job.job}//` },
-    job.state ? icon(job.state, "s") : h("span", { class: "icon s" }),
+    icon(job.state ?? "none", "s"),
     h("span", { class: "tl-word" }, job.job),
     h("span", { class: "visually-hidden" }, said),
   );
