@@ -315,3 +315,64 @@ GRAPHS = {
     "forty": lambda: large_graph(140),
     "large": large_graph,
 }
+
+
+SPOKEN = [
+    ("INFO", "reading \x1b[36ms3://bucket/flights/2013-01.csv\x1b[0m"),
+    ("INFO", "loaded \x1b[1m27004\x1b[0m rows in 1.24 s"),
+    ("DEBUG", "batch of 1000, 17 columns, sha256 4f1c9a77e2d0"),
+    ("INFO", "\x1b[32mOK\x1b[0m nothing to repair"),
+    ("WARNING", "14 rows have no tail number; \x1b[33mthey are kept\x1b[0m"),
+    ("INFO", "progress 12,000 of 336,776"),
+]
+TRACEBACK = (
+    "it failed\nTraceback (most recent call last):\n"
+    '  File "/srv/project/jobs/load.py", line 41, in run\n'
+    "    connection.execute(statement)\n"
+    '\x1b[31mpsycopg.errors.UndefinedTable: relation "flights" does not exist\x1b[0m'
+)
+JOBS = ["extract_flights", "extract_weather", "load_flights", "join"]
+Line = list[Any]
+
+
+def line(number: int, lines: int) -> Line:
+    """The line of a log with that number: always the same, so that a page needs no others."""
+    job = JOBS[number * len(JOBS) // lines]
+    if number % 997 == 996 or number == lines - 1:
+        return [after(number * 0.01), "ERROR", job, 0, 1, 1, TRACEBACK]
+    level, text = SPOKEN[number % 6]
+    return [after(number * 0.01), level, job, 0, 1, 1, f"{text} #{number}"]
+
+
+def hostile_line(number: int, lines: int) -> Line:
+    texts = [*HOSTILE, "\x1b[31mred without end", "\x1b]0;title\x07bell\x08\x00", "\x1b[38;2;300;0;0mtoo red\x1b[0m", "tab\tand\ttab", ""]
+    return [after(number), "INFO", HOSTILE[number % len(HOSTILE)], 0, 1, 1, texts[number % len(texts)]]
+
+
+LOGS: dict[str, tuple[int, Any]] = {
+    "empty": (0, line),
+    "few": (12, line),
+    "nightly": (3000, line),
+    "hostile": (40, hostile_line),
+    "large": (1_000_000, line),
+}
+
+
+def log(case: str, query: dict[str, str]) -> Json:
+    """A page of a log, as its address asks for it."""
+    lines, say = LOGS[case]
+    limit = min(int(query.get("limit", "2000")), 20_000)
+    if "after" in query:
+        begin = int(query["after"]) + 1
+        end = min(lines, begin + limit)
+    else:
+        end = int(query.get("before", lines))
+        begin = max(0, end - limit)
+    return {
+        "lines": [say(number, lines) for number in range(begin, end)],
+        "first": str(begin) if begin < end else None,
+        "last": str(end - 1) if begin < end else None,
+        "before": begin > 0,
+        "after": end < lines,
+        "total": lines,
+    }

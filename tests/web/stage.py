@@ -42,11 +42,13 @@ SCENES: dict[str, Scene] = {
         {"src": "/data/timeline/{case}", "job-href": "/runs/{run}/jobs/{job}?attempt={attempt}", "topics": "run:7"},
         list(shapes.TIMELINES),
     ),
+    "rush-log": Scene({"src": "/data/log/{case}", "job-href": "/runs/7/jobs/{job}"}, list(shapes.LOGS)),
     "rush-graph": Scene({"src": "/data/graph/{case}", "job-href": "/runs/{run}/jobs/{job}"}, list(shapes.GRAPHS)),
 }
 
 ANSWERS: dict[str, Callable[[str, Query], shapes.Json]] = {
     "timeline": lambda case, _query: shapes.TIMELINES[case](),
+    "log": shapes.log,
     "graph": lambda case, _query: shapes.GRAPHS[case](),
 }
 
@@ -85,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
-        query = {name: values[-1] for name, values in parse_qs(address.query).items()}
+        query = {name: values[-1] for name, values in parse_qs(address.query, keep_blank_values=True).items()}
         parts = address.path.strip("/").split("/")
         try:
             match parts:

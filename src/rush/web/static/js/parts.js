@@ -2,3 +2,4 @@
 
 import "./rush-timeline.js";
 import "./rush-graph.js";
+import "./rush-log.js";
