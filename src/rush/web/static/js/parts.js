@@ -1,0 +1,5 @@
+/** All interactive parts of the pages, and the small ones. */
+
+import "./rush-timeline.js";
+import "./rush-graph.js";
+import "./rush-log.js";
