@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from rush import __version__
 from rush.web import api, pages
+from rush.web.accounts import Accounts
 from rush.web.database import CONNECTIONS, STATEMENT_TIMEOUT, Database
 from rush.web.guard import OpenDoor, guard, role_needed
 from rush.web.headers import LOOPBACK_NAMES, SafeHeaders
@@ -30,6 +31,8 @@ class Options:
     schema: str = "rush"
     #: What stands before every path, behind a proxy that keeps it.
     base: str = ""
+    #: Whether who comes must sign in; else everybody who comes is the admin.
+    sign_in: bool = False
     connections: int = CONNECTIONS
     statement_timeout: float = STATEMENT_TIMEOUT
 
@@ -63,7 +66,7 @@ def create_app(options: Options) -> FastAPI:
     site = Site(
         database=database,
         live=Live(options.database_url, options.schema),
-        door=OpenDoor(),
+        door=Accounts(database, options.base) if options.sign_in else OpenDoor(),
         templates=environment(options.base),
         base=options.base,
     )
@@ -93,5 +96,5 @@ def create_app(options: Options) -> FastAPI:
         app.include_router(router, prefix=options.base + prefix)
     app.mount(f"{options.base}/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(GZipMiddleware, minimum_size=1000)
-    app.add_middleware(SafeHeaders, hosts=LOOPBACK_NAMES)
+    app.add_middleware(SafeHeaders, hosts=None if options.sign_in else LOOPBACK_NAMES)
     return app

@@ -22,6 +22,7 @@ from rush.errors import (
     RushError,
     SchemaError,
 )
+from rush.web.accounts import TooManyAttempts, WrongPassword
 from rush.web.guard import NotAllowed, NotSignedIn
 from rush.web.rendering import page
 
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 #: The first class that an error belongs to decides.
 STATUSES: tuple[tuple[type[RushError], int, str], ...] = (
+    (TooManyAttempts, 429, "Too many attempts"),
+    (WrongPassword, 401, "Not signed in"),
     (NotSignedIn, 401, "Not signed in"),
     (NotAllowed, 403, "Not allowed"),
     (NotFoundError, 404, "Not found"),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 
 from rush import __version__
 from rush.domain.durations import format_duration
+from rush.domain.phrases import listed
 from rush.domain.states import JobState, RunState
 from rush.web.guard import Role, visitor_of
 
@@ -25,6 +26,7 @@ STATIC = FOLDER / "static"
 
 #: A short message to be shown on the next page, once.
 SAID = "rush_said"
+LONGEST_SAID = 1000
 
 #: What is in the head of every page.
 PLACES = (
@@ -66,6 +68,7 @@ def environment(base: str) -> Environment:
         "clock": clock,
         "count": count,
         "duration": duration,
+        "listed": lambda names: listed(list(names)),
         "path": lambda text: quote(str(text), safe=""),
         "plain": plain,
         "pretty": pretty,
@@ -82,7 +85,7 @@ def _static(base: str, path: str) -> str:
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
     """A page from a template; what was said with the last answer is shown on it, once."""
     site = request.app.state.site
-    said = request.cookies.get(SAID)
+    said = None if is_refresh(request) else _said(request)
     text = site.templates.get_template(template).render(
         request=request,
         visitor=visitor_of(request),
@@ -91,9 +94,29 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         **values,
     )
     answer = HTMLResponse(text, status_code=status, headers={"Cache-Control": "no-store"})
-    if said is not None and not is_refresh(request):
+    if said is not None:
         answer.delete_cookie(SAID, path=site.base or "/")
     return answer
+
+
+def said_on(request: Request, answer: Response, said: str, *, bad: bool = False) -> None:
+    """Let the next page say something, once."""
+    answer.set_cookie(
+        SAID,
+        quote(json.dumps({"text": said[:LONGEST_SAID], "bad": bad})),
+        max_age=60,
+        path=request.app.state.site.base or "/",
+        httponly=True,
+        samesite="strict",
+    )
+
+
+def _said(request: Request) -> dict[str, Any] | None:
+    try:
+        said = json.loads(unquote(request.cookies[SAID]))
+        return {"text": str(said["text"]), "bad": bool(said["bad"])}
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def is_refresh(request: Request) -> bool:
@@ -140,10 +163,10 @@ def share(part: float | None) -> str:
     return "100 %" if percent == 100 else f"{min(percent, 99.9):.1f} %"
 
 
-def plain(value: object) -> str:
+def plain(value: object, longest: int | None = LONGEST_VALUE) -> str:
     """A parameter's value as one would type it, cut where it is long."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"
+    return text if longest is None or len(text) <= longest else text[:longest] + "…"
 
 
 def pretty(value: object) -> str:

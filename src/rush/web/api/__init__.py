@@ -1,5 +1,12 @@
 """The HTTP API, /api/v1: a module a noun."""
 
-from rush.web.api import drawings, events, runs
+from rush.web.api import audit, drawings, events, pipelines, runs, workers
 
-ROUTERS = (runs.router, drawings.router, events.router)
+ROUTERS = (
+    runs.router,
+    pipelines.router,
+    workers.router,
+    drawings.router,
+    audit.router,
+    events.router,
+)

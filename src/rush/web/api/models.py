@@ -451,3 +451,11 @@ class Deed(Model):
 class Deeds(Model):
     audit: list[Deed]
     next: str | None
+
+
+class Me(Model):
+    """Who asks."""
+
+    name: str
+    role: str
+    via: str

@@ -7,6 +7,7 @@ const THEMES = ["auto", "light", "dark"];
 const actions = {
   live: () => live.turn(!live.isOn()),
   theme: nextTheme,
+  unsay: (event) => event.target.closest(".toast").remove(),
 };
 
 document.addEventListener("click", (event) => {

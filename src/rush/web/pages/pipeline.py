@@ -1,0 +1,185 @@
+"""
+Pipeline: its runs by its jobs, its graph, its runs, how they go, its definition, and a form.
+
+`?tab=` says which view; `?version=` and `&against=` which versions are compared.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import yaml
+from fastapi import APIRouter, Request, Response
+
+from rush.client import Client
+from rush.domain.rows import VersionRow
+from rush.errors import NotFoundError
+from rush.store import overview, run_reads
+from rush.store.run_search import RunFilter, find_runs
+from rush.web import drawing
+from rush.web.api.pipelines import LAST_RUNS
+from rush.web.guard import Role, needs
+from rush.web.pages.actions import PARAMETER
+from rush.web.redaction import redacted
+from rush.web.rendering import page, plain
+from rush.web.site import ClientDep
+
+router = APIRouter()
+
+Tab = Literal["grid", "graph", "runs", "trends", "definition", "run"]
+TABS: tuple[Tab, ...] = ("grid", "graph", "runs", "trends", "definition", "run")
+
+PAGE = 50
+
+#: What comes first in a definition as people read it. JSON in PostgreSQL keeps no order.
+ORDER = (
+    "name", "description", "class_name", "depends_on", "params", "timeout_minutes",
+    "retry_gap_minutes", "retry_limit", "queue", "priority", "jobs",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line of a definition: the same in both versions, or only in the new or the old one."""
+
+    kind: Literal["", "new", "old"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A parameter in the form of a run."""
+
+    id: str
+    name: str
+    value: str
+    kind: Literal["text", "number", "choice", "long"]
+
+
+@router.get("/pipelines/{name}")
+@needs(Role.viewer)
+def pipeline(
+    *,
+    request: Request,
+    client: ClientDep,
+    name: str,
+    tab: Tab = "grid",
+    runs: int = 25,
+    before: int | None = None,
+    version: int | None = None,
+    against: int | None = None,
+    like: int | None = None,
+) -> Response:
+    definition = client.pipeline(name)
+    row = next(
+        each for each in client.read(overview.pipelines, runs=LAST_RUNS) if each.name == name
+    )
+    view: dict[str, Any] = {"runs": max(1, min(runs, 200)), "before": before}
+    match tab:
+        case "runs":
+            found = client.read(find_runs, RunFilter(pipeline=name), limit=PAGE + 1, before=before)
+            view |= {
+                "found": found[:PAGE],
+                "older": found[PAGE - 1].id if len(found) > PAGE else None,
+            }
+        case "definition":
+            view |= _definition(client, name, version, against)
+        case "run":
+            view |= _form(client, definition.definition, like)
+        case _:
+            pass
+    return page(
+        request,
+        "pipeline.html",
+        row=row,
+        statistics=drawing.statistics(row.last_runs),
+        standing=client.standing(),
+        tab=tab,
+        tabs=TABS,
+        **view,
+    )
+
+
+def _definition(
+    client: Client, name: str, version: int | None, against: int | None
+) -> dict[str, Any]:
+    versions = client.versions(name)
+    shown = _version(versions, version) if version else versions[0]
+    earlier = _version(versions, against) if against else None
+    lines = list(_lines(shown, earlier))
+    return {"versions": versions, "shown": shown, "earlier": earlier, "lines": lines}
+
+
+def _version(versions: list[VersionRow], number: int) -> VersionRow:
+    for row in versions:
+        if row.version == number:
+            return row
+    raise NotFoundError(f"there is no version {number}")
+
+
+def _lines(shown: VersionRow, earlier: VersionRow | None) -> Iterator[Line]:
+    new = _text(shown.definition)
+    if earlier is None:
+        yield from (Line(kind="", text=text) for text in new)
+        return
+    for line in difflib.ndiff(_text(earlier.definition), new):
+        match line[:2]:
+            case "+ ":
+                yield Line(kind="new", text=line[2:])
+            case "- ":
+                yield Line(kind="old", text=line[2:])
+            case "  ":
+                yield Line(kind="", text=line[2:])
+            case _:
+                """Where in a line the difference is: not shown."""
+
+
+def _text(definition: Mapping[str, Any]) -> list[str]:
+    """As people write it, and without its secrets."""
+    text = yaml.safe_dump(
+        _ordered(redacted(definition)), sort_keys=False, allow_unicode=True, width=100
+    )
+    return text.splitlines()
+
+
+def _ordered(value: Any) -> Any:
+    match value:
+        case dict():
+            keys = sorted(value, key=lambda key: (ORDER.index(key) if key in ORDER else 99, key))
+            return {key: _ordered(value[key]) for key in keys}
+        case list():
+            return [_ordered(each) for each in value]
+        case _:
+            return value
+
+
+def _form(client: Client, definition: Mapping[str, Any], like: int | None) -> dict[str, Any]:
+    """The fields of a run's form, filled as the definition has it, or as another run had it."""
+    declared = definition.get("params")
+    values: dict[str, Any] = dict(declared) if isinstance(declared, dict) else {}
+    if like is not None and (run := client.read(run_reads.run, like)) is not None:
+        values |= run.params or {}
+    jobs = definition.get("jobs")
+    names = (
+        [job["name"] for job in jobs if isinstance(job, dict) and "name" in job]
+        if isinstance(jobs, list)
+        else []
+    )
+    fields = [_field(at, name, value) for at, (name, value) in enumerate(redacted(values).items())]
+    return {"fields": fields, "jobs": names, "prefix": PARAMETER}
+
+
+def _field(at: int, name: str, value: Any) -> Field:
+    match value:
+        case bool():
+            kind, text = "choice", "true" if value else "false"
+        case int() | float():
+            kind, text = "number", plain(value, longest=None)
+        case dict() | list():
+            kind, text = "long", plain(value, longest=None)
+        case _:
+            kind, text = "text", plain("" if value is None else value, longest=None)
+    return Field(id=f"param-{at}", name=name, value=text, kind=kind)
