@@ -12,7 +12,10 @@ from tests.support.kernel import CHAIN, Kernel
 PLAIN_PAGES = sorted(
     path
     for path, route in routes()
-    if "GET" in route.methods and "{" not in path and not path.startswith("/api/")
+    if "GET" in route.methods
+    and "{" not in path
+    and not path.startswith("/api/")
+    and role_needed(route.endpoint) is Role.viewer
 )
 
 

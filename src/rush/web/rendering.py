@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -51,24 +51,23 @@ def environment(base: str) -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    templates.globals.update(
-        {
-            "base": base,
-            "static": partial(_static, base),
-            "Role": Role,
-            "PLACES": PLACES,
-            "RUN_STATES": list(RunState),
-            "JOB_STATES": list(JobState),
-            "version": __version__,
-            "now": lambda: datetime.now(UTC),
-        }
-    )
+    everywhere: dict[str, Any] = {
+        "base": base,
+        "static": partial(_static, base),
+        "Role": Role,
+        "PLACES": PLACES,
+        "RUN_STATES": list(RunState),
+        "JOB_STATES": list(JobState),
+        "version": __version__,
+        "now": lambda: datetime.now(UTC),
+    }
+    templates.globals |= everywhere  # pyright: ignore[reportAttributeAccessIssue]
     templates.filters |= {
         "ago": ago,
         "clock": clock,
         "count": count,
         "duration": duration,
-        "listed": lambda names: listed(list(names)),
+        "listed": _listed,
         "path": lambda text: quote(str(text), safe=""),
         "plain": plain,
         "pretty": pretty,
@@ -125,6 +124,11 @@ def is_refresh(request: Request) -> bool:
 
 
 # Filters ------------------------------------------------------------------------------------
+
+
+def _listed(names: Iterable[str]) -> str:
+    """From what a filter before it gives, which may be no list."""
+    return listed(list(names))
 
 
 def duration(seconds: float | None) -> str:

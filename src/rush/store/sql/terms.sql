@@ -1,3 +1,5 @@
+-- Who has been master.
+
 -- name: terms :many
 -- Who has been master, the newest term first.
 SELECT term, holder, elected_at,

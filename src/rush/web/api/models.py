@@ -72,6 +72,8 @@ class Job(Model):
 class Attempt(Model):
     """One attempt of a job."""
 
+    model_config = ConfigDict(from_attributes=True, coerce_numbers_to_str=True)
+
     job: str
     round: int
     attempt: int

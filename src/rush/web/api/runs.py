@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Response
 
 from rush.client import Client
 from rush.domain.reasons import why
-from rush.domain.rows import AttemptRow, RunRow
+from rush.domain.rows import RunRow
 from rush.domain.states import RequestState, RunState
 from rush.errors import NotFoundError
 from rush.store import run_reads
@@ -118,7 +118,7 @@ def jobs(client: ClientDep, run_id: int) -> list[Job]:
 def attempts(client: ClientDep, run_id: int, job: str | None = None) -> list[Attempt]:
     """What has been tried, in the order of time, with what is being tried now."""
     _row(client, run_id)
-    return [attempt_of(row) for row in client.read(run_reads.attempts, run_id, job=job)]
+    return [Attempt.model_validate(row) for row in client.read(run_reads.attempts, run_id, job=job)]
 
 
 @router.get("/{run_id}/results/{job}")
@@ -161,11 +161,6 @@ def retry(client: ClientDep, visitor: VisitorDep, run_id: int, asked: Retry | No
     doer = Doer(client=client, visitor=visitor, why=asked.why)
     said = actions.retry(doer, run_id, job=asked.job, from_beginning=asked.from_beginning)
     return Done(said=said)
-
-
-def attempt_of(row: AttemptRow) -> Attempt:
-    values = {name: getattr(row, name) for name in Attempt.model_fields}
-    return Attempt(**values | {"token": None if row.token is None else str(row.token)})
 
 
 def _row(client: Client, run_id: int) -> RunRow:

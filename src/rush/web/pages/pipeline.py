@@ -148,12 +148,15 @@ def _text(definition: Mapping[str, Any]) -> list[str]:
 def _ordered(value: Any) -> Any:
     match value:
         case dict():
-            keys = sorted(value, key=lambda key: (ORDER.index(key) if key in ORDER else 99, key))
-            return {key: _ordered(value[key]) for key in keys}
+            return {key: _ordered(value[key]) for key in sorted(value, key=_place)}
         case list():
             return [_ordered(each) for each in value]
         case _:
             return value
+
+
+def _place(key: str) -> tuple[int, str]:
+    return (ORDER.index(key) if key in ORDER else len(ORDER), key)
 
 
 def _form(client: Client, definition: Mapping[str, Any], like: int | None) -> dict[str, Any]:
