@@ -43,12 +43,25 @@ SCENES: dict[str, Scene] = {
         list(shapes.TIMELINES),
     ),
     "rush-log": Scene({"src": "/data/log/{case}", "job-href": "/runs/7/jobs/{job}"}, list(shapes.LOGS)),
+    "rush-grid": Scene(
+        {
+            "structure": "/data/grid/{case}?part=structure",
+            "states": "/data/grid/{case}",
+            "run-href": "/runs/{run}",
+            "job-href": "/runs/{run}/jobs/{job}",
+            "topics": "pipeline:etl",
+        },
+        list(shapes.GRIDS),
+    ),
+    "rush-chart": Scene({"src": "/data/chart/{case}", "title": "Runs of the last 24 hours"}, list(shapes.CHARTS)),
     "rush-graph": Scene({"src": "/data/graph/{case}", "job-href": "/runs/{run}/jobs/{job}"}, list(shapes.GRAPHS)),
 }
 
 ANSWERS: dict[str, Callable[[str, Query], shapes.Json]] = {
     "timeline": lambda case, _query: shapes.TIMELINES[case](),
     "log": shapes.log,
+    "grid": shapes.grid,
+    "chart": lambda case, _query: shapes.CHARTS[case](),
     "graph": lambda case, _query: shapes.GRAPHS[case](),
 }
 
