@@ -16,7 +16,7 @@ NIGHT = datetime(2026, 11, 26, 1, 30, tzinfo=UTC)
 HOSTILE = [
     "<script>window.pwned=1</script>",
     "<img src=x onerror=window.pwned=1>",
-    '"><svg onload=window.pwned=1>',
+    "\"><svg onload=window.pwned=1>",
     "javascript:window.pwned=1",
     "{{7*7}}${7*7}",
     "</textarea><script>window.pwned=1</script>",
@@ -32,9 +32,7 @@ HOSTILE = [
 
 
 def iso(moment: datetime | None) -> str | None:
-    return (
-        None if moment is None else moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    )
+    return None if moment is None else moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def after(seconds: float) -> str:
@@ -60,9 +58,7 @@ def attempt(
         "state": state,
         "worker": None if started is None else "thread1",
         "reason": "raised" if state == "Failed" else None,
-        "error": 'psycopg.errors.UndefinedTable: relation "flights" does not exist'
-        if state == "Failed"
-        else None,
+        "error": 'psycopg.errors.UndefinedTable: relation "flights" does not exist' if state == "Failed" else None,
         **times,
         **more,
     }
@@ -107,12 +103,7 @@ def nightly(scale: float = 1, retry_after: float = 60) -> Json:
                 attempt(1, "Failed", 62 * s, 66 * s, 90 * s),
                 attempt(2, "Complete", back, back + 2 * s, back + 45 * s),
             ),
-            lane(
-                "load_weather",
-                "Complete",
-                ["extract_weather"],
-                attempt(1, "Complete", 40 * s, 41 * s, 55 * s),
-            ),
+            lane("load_weather", "Complete", ["extract_weather"], attempt(1, "Complete", 40 * s, 41 * s, 55 * s)),
             lane(
                 "check_quality",
                 "Waiting",
@@ -142,15 +133,8 @@ def short() -> Json:
         2.0,
         [
             lane("extract_data", "Complete", [], attempt(1, "Complete", 0, 0.004, 0.512345)),
-            lane(
-                "transform_data",
-                "Complete",
-                ["extract_data"],
-                attempt(1, "Complete", 0.512345, 0.514, 1.7),
-            ),
-            lane(
-                "load_data", "Complete", ["transform_data"], attempt(1, "Complete", 1.7, 1.701, 2.0)
-            ),
+            lane("transform_data", "Complete", ["extract_data"], attempt(1, "Complete", 0.512345, 0.514, 1.7)),
+            lane("load_data", "Complete", ["transform_data"], attempt(1, "Complete", 1.7, 1.701, 2.0)),
         ],
     )
 
@@ -164,12 +148,7 @@ def long() -> Json:
         72 * hour,
         [
             lane("crawl", "Complete", [], attempt(1, "Complete", 0, 2, 40 * hour)),
-            lane(
-                "index",
-                "Complete",
-                ["crawl"],
-                attempt(1, "Complete", 40 * hour, 40 * hour + 5, 70 * hour),
-            ),
+            lane("index", "Complete", ["crawl"], attempt(1, "Complete", 40 * hour, 40 * hour + 5, 70 * hour)),
             lane(
                 "publish",
                 "Stuck",
@@ -201,8 +180,7 @@ def rerun_days_later() -> Json:
 def mapped() -> Json:
     """One job with items that run side by side."""
     items = [
-        attempt(1, "Complete", 1, 1 + 0.2 * item, 4 + (item * 7 % 5), item=item + 1)
-        for item in range(8)
+        attempt(1, "Complete", 1, 1 + 0.2 * item, 4 + (item * 7 % 5), item=item + 1) for item in range(8)
     ]
     return timeline(
         "Complete",
@@ -367,23 +345,8 @@ def line(number: int, lines: int) -> Line:
 
 
 def hostile_line(number: int, lines: int) -> Line:
-    texts = [
-        *HOSTILE,
-        "\x1b[31mred without end",
-        "\x1b]0;title\x07bell\x08\x00",
-        "\x1b[38;2;300;0;0mtoo red\x1b[0m",
-        "tab\tand\ttab",
-        "",
-    ]
-    return [
-        after(number),
-        "INFO",
-        HOSTILE[number % len(HOSTILE)],
-        0,
-        1,
-        1,
-        texts[number % len(texts)],
-    ]
+    texts = [*HOSTILE, "\x1b[31mred without end", "\x1b]0;title\x07bell\x08\x00", "\x1b[38;2;300;0;0mtoo red\x1b[0m", "tab\tand\ttab", ""]
+    return [after(number), "INFO", HOSTILE[number % len(HOSTILE)], 0, 1, 1, texts[number % len(texts)]]
 
 
 LOGS: dict[str, tuple[int, Any]] = {
@@ -413,3 +376,106 @@ def log(case: str, query: dict[str, str]) -> Json:
         "after": end < lines,
         "total": lines,
     }
+
+
+def grid_structure(jobs: int, runs: int) -> Json:
+    chance = random.Random(2)
+    rows: list[Json] = []
+    for number in range(1, runs + 1):
+        begin = -3600 * (runs - number)
+        state = "Running" if number == runs else chance.choice(["Complete"] * 12 + ["Stuck", "Cancelled"])
+        rows.append(
+            {
+                "id": 1000 + number,
+                "jobinstance": number,
+                "state": state,
+                "created_at": after(begin),
+                "started_at": after(begin + 1),
+                "finished_at": None if state == "Running" else after(begin + 300 + chance.random() * 600),
+            }
+        )
+    names = [each["job"] for each in nightly()["jobs"]] if jobs == 9 else [f"step_{index:04}" for index in range(jobs)]
+    return {
+        "pipeline": "etl",
+        "now": after(240),
+        "jobs": [{"job": name, "depth": index % 7} for index, name in enumerate(names)],
+        "runs": rows,
+        "older": "/pipelines/etl?before=1001" if runs > 20 else None,
+    }
+
+
+def grid_states(jobs: int, runs: int) -> Json:
+    chance = random.Random(3)
+    cells: dict[str, str] = {}
+    for run in grid_structure(jobs, runs)["runs"]:
+        if run["state"] == "Complete":
+            letters = "".join(chance.choices("ck", [100, 1], k=jobs))
+        else:
+            stop = int(jobs * (0.3 + 0.5 * chance.random()))
+            end = {"Stuck": "s", "Cancelled": "x", "Running": "r"}[run["state"]]
+            rest = "wy......" if end == "r" else "........"
+            letters = "c" * stop + end + "".join(chance.choice(rest) for _ in range(jobs - stop - 1))
+        cells[str(run["id"])] = letters
+    return {"now": after(240), "cursor": "1", "cells": cells}
+
+
+GRIDS: dict[str, tuple[int, int]] = {
+    "empty": (9, 0),
+    "three": (9, 3),
+    "nightly": (9, 40),
+    "wide": (60, 200),
+    "large": (6000, 10),
+}
+
+
+def grid(case: str, query: dict[str, str]) -> Json:
+    jobs, runs = GRIDS[case]
+    if "after" in query:
+        last = str(1000 + runs)
+        return {"now": after(250), "cursor": "2", "changes": [[last, 0, "f"]], "runs": [], "reset": False}
+    return grid_structure(jobs, runs) if query.get("part") == "structure" else grid_states(jobs, runs)
+
+
+def throughput(buckets: int = 96, rate: float = 40) -> Json:
+    chance = random.Random(4)
+    complete = [int(rate * (0.3 + chance.random()) * (3 if 60 < index < 70 else 1)) for index in range(buckets)]
+    stuck = [chance.choice([0] * 12 + [1, 2]) if rate else 0 for _ in range(buckets)]
+    stuck = [each + (9 if index == 64 and rate else 0) for index, each in enumerate(stuck)]
+    return {
+        "from": after(-86400),
+        "to": after(0),
+        "bucket_seconds": 86400 // buckets,
+        "unit": "runs",
+        "series": [
+            {"name": "Complete", "state": "Complete", "values": complete},
+            {"name": "Stuck", "state": "Stuck", "values": stuck},
+            {"name": "Cancelled", "state": "Cancelled", "values": [int(each > 55) for each in complete]},
+        ],
+    }
+
+
+def durations(runs: int = 200) -> Json:
+    chance = random.Random(5)
+    points = [
+        {
+            "at": after(-3600 * (runs - index)),
+            "seconds": round(chance.lognormvariate(5, 0.4), 3),
+            "state": chance.choice(["Complete"] * 16 + ["Stuck", "Failed", "Cancelled"]),
+            "label": f"etl/{index + 1}",
+            "href": f"/runs/{index + 1}",
+        }
+        for index in range(runs)
+    ]
+    took = sorted(point["seconds"] for point in points)
+    at = [took[int(len(took) * share)] if took else None for share in (0.5, 0.95)]
+    return {"unit": "seconds", "p50": at[0], "p95": at[1], "points": points}
+
+
+CHARTS = {
+    "empty": lambda: throughput(rate=0),
+    "day": throughput,
+    "busy": lambda: throughput(rate=40_000),
+    "durations": durations,
+    "one": lambda: durations(1),
+    "large": lambda: durations(5000),
+}

@@ -1,6 +1,10 @@
-// What every page does: live updates, the theme, keys, the palette.
+// What every page does: live updates, the theme, keys, the palette, choosing rows.
 
 import * as live from "./live.js";
+import { keys } from "./keys.js";
+import { palette } from "./palette.js";
+import { showPicked, pickAll, pickAllThatMatch } from "./picking.js";
+import { showViews } from "./views.js";
 
 const THEMES = ["auto", "light", "dark"];
 
@@ -8,12 +12,35 @@ const actions = {
   live: () => live.turn(!live.isOn()),
   theme: nextTheme,
   unsay: (event) => event.target.closest(".toast").remove(),
+  palette,
+  "pick-all": pickAll,
+  all: pickAllThatMatch,
 };
 
 document.addEventListener("click", (event) => {
   const name = event.target.closest?.("[data-do]")?.dataset.do;
   if (name in actions) actions[name](event);
+  else follow(event);
 });
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches?.('input[name="run"]')) showPicked();
+});
+
+document.addEventListener("submit", (event) => {
+  const question = event.submitter?.dataset.confirm;
+  if (question && !confirm(question)) event.preventDefault();
+});
+
+// A link within the page (a tab, a job, a filter) changes what it shows, and not the page.
+function follow(event) {
+  const link = event.target.closest?.("a[href]");
+  if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  const url = new URL(link.href, location.href);
+  if (link.target || link.hasAttribute("download") || url.origin !== location.origin || url.pathname !== location.pathname || !url.search) return;
+  event.preventDefault();
+  live.go(url);
+}
 
 function theme() {
   return document.documentElement.dataset.theme ?? "auto";
@@ -40,9 +67,18 @@ if (!("commandForElement" in HTMLButtonElement.prototype)) {
     const button = event.target.closest?.("button[commandfor]");
     const dialog = button && document.getElementById(button.getAttribute("commandfor"));
     if (!dialog) return;
-    button.getAttribute("command") === "show-modal" ? dialog.showModal() : dialog.close();
+    if (button.getAttribute("command") === "show-modal") dialog.showModal();
+    else dialog.close();
   });
 }
 
+function afterChange() {
+  showPicked();
+  showViews();
+}
+
+document.addEventListener("rush:morphed", afterChange);
 showTheme();
+afterChange();
+keys();
 live.start();

@@ -92,15 +92,31 @@ export async function refresh() {
   }
 }
 
-async function morph() {
+// Show another address of this page: its state is in its address.
+export async function go(url, { back = false } = {}) {
+  if (!back) history.pushState(null, "", url);
+  try {
+    await morph(true);
+  } catch {
+    location.href = url;
+  }
+}
+
+addEventListener("popstate", () => go(location.href, { back: true }));
+
+async function morph(asked = false) {
   const here = location.href;
   const answer = await fetch(here, { headers: { "HX-Request": "true", Accept: "text/html" } });
-  if (!answer.ok || answer.redirected || location.href !== here) return;
+  if (!asked && !answer.ok) return;
+  // Signed out meanwhile, for example: the browser shows what there is.
+  if (answer.redirected || !answer.ok) { location.reload(); return; }
   const text = await answer.text();
+  if (location.href !== here) return;
   const page = new DOMParser().parseFromString(text, "text/html");
   const fresh = page.getElementById("main");
-  if (!fresh || held()) return;
+  if (!fresh || (!asked && held())) return;
   keepWhatPeopleDid(fresh);
+  document.title = page.title;
   await window.htmx.swap({ target: "#main", swap: "outerMorph", text: fresh.outerHTML });
   document.dispatchEvent(new CustomEvent("rush:morphed"));
 }

@@ -3,3 +3,6 @@
 import "./rush-timeline.js";
 import "./rush-graph.js";
 import "./rush-log.js";
+import "./rush-grid.js";
+import "./rush-chart.js";
+import "./rush-small.js";
