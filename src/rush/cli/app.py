@@ -51,6 +51,7 @@ COMMANDS = (
     ("resume", CONTROL, "End what `rush pause` began."),
     ("validate", CHECK, "Check files with definitions of pipelines."),
     ("doctor", CHECK, "Look for what is wrong here, and say what to do."),
+    ("users", CHECK, "Say who may use the dashboard and the HTTP API."),
     ("db", CHECK, "The database: its schema, its address, the embedded server."),
     ("config", CHECK, "The settings, and where each comes from."),
 )

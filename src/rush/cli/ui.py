@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from typing import Annotated
 
@@ -24,13 +25,18 @@ def ui(
     host: str = HOST,
     port: int | None = None,
     base_path: Annotated[str, Parameter(metavar="PATH")] = "",
+    insecure_no_auth: Annotated[bool, Parameter(negative=())] = False,
     options: DatabaseOptions = DATABASE_OPTIONS,
 ) -> None:
     """Serve the dashboard and the HTTP API until Ctrl-C.
 
+    While there are no accounts it serves this machine alone, and whoever comes may do
+    everything. As soon as there is one (`rush users add`) everybody must sign in.
+
     For example:
       rush ui
       rush ui --port 9000
+      rush ui --host 0.0.0.0
 
     Parameters
     ----------
@@ -40,20 +46,67 @@ def ui(
         The port to listen on (default: 8787, or the next one that is free).
     base_path
         What stands before every path, behind a proxy that keeps it: /rush.
+    insecure_no_auth
+        Let everybody who can reach it do everything, without an account.
     """
     # Only who serves pages pays for what serves them.
-    from rush.web.app import Options
-    from rush.web.server import serve
+    try:
+        from rush.web.app import Options
+        from rush.web.server import serve
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"the dashboard needs {error.name}: pip install 'rush-pipelines[web]'"
+        ) from None
 
     context = Context(options)
     url = context.database(create=True)
+    sign_in = must_sign_in(context, url, host, insecure=insecure_no_auth)
     listening = listen(host, port)
-    context.out.say(f"http://{address(listening)}{base_path}/")
+    context.out.say(f"http://{address(listening)}{base_path.rstrip('/')}/")
     context.out.note("Ctrl-C ends it")
     serve(
-        Options(database_url=url, schema=context.settings.schema, base=base_path.rstrip("/")),
+        Options(
+            database_url=url,
+            schema=context.settings.schema,
+            base=base_path.rstrip("/"),
+            sign_in=sign_in,
+            any_host=insecure_no_auth,
+        ),
         listening,
     )
+
+
+def must_sign_in(context: Context, url: str, host: str, *, insecure: bool) -> bool:
+    """
+    Whether who comes must sign in: where there are accounts, and nobody wants it otherwise.
+
+    Raises ConfigurationError where everybody could come and nobody must.
+    """
+    from rush.client import Client
+    from rush.store.accounts import any_account
+
+    if insecure:
+        context.out.warning("whoever reaches this dashboard may do everything, without an account")
+        return False
+    with Client(url, context.settings.schema, name="rush ui") as client:
+        if client.read(any_account):
+            return True
+    if not is_loopback(host):
+        raise ConfigurationError(
+            f"on {host} others can reach the dashboard, and there is no account yet: make one by "
+            "`rush users add NAME --role admin`, or say --insecure-no-auth"
+        )
+    return False
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def listen(host: str, port: int | None) -> socket.socket:

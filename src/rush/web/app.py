@@ -33,6 +33,8 @@ class Options:
     base: str = ""
     #: Whether who comes must sign in; else everybody who comes is the admin.
     sign_in: bool = False
+    #: Without sign-in: answer to other names than those of this machine as well.
+    any_host: bool = False
     connections: int = CONNECTIONS
     statement_timeout: float = STATEMENT_TIMEOUT
 
@@ -96,5 +98,7 @@ def create_app(options: Options) -> FastAPI:
         app.include_router(router, prefix=options.base + prefix)
     app.mount(f"{options.base}/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(GZipMiddleware, minimum_size=1000)
-    app.add_middleware(SafeHeaders, hosts=None if options.sign_in else LOOPBACK_NAMES)
+    app.add_middleware(
+        SafeHeaders, hosts=None if options.sign_in or options.any_host else LOOPBACK_NAMES
+    )
     return app

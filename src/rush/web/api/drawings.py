@@ -145,7 +145,7 @@ def grid_structure(
     return client.read_at_once(grid.structure, window, older)
 
 
-@router.get("/pipelines/{name}/grid/states", tags=["pipelines"])
+@router.get("/pipelines/{name}/grid/states", tags=["pipelines"], response_model_exclude_none=True)
 @needs(Role.viewer)
 def grid_states(
     *,
