@@ -14,7 +14,7 @@ PLAIN_PAGES = sorted(
     for path, route in routes()
     if "GET" in route.methods
     and "{" not in path
-    and not path.startswith("/api/")
+    and not path.startswith(("/api/", "/metrics"))
     and role_needed(route.endpoint) is Role.viewer
 )
 

@@ -5,7 +5,7 @@ Pages are of whole parts, which stand in the order in which they were kept. A pl
 two parts is a text that a reader gives back to go on from there, in either direction.
 
 A part that was committed late may turn up before a place that was read already. So who goes
-forward looks back a little, and the place says which parts of that time are known.
+forward looks back a little: the place says from where on, and which parts after that are known.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Place(NamedTuple):
     def parse(cls, text: str) -> Place:
         """Raises ConfigurationError for what was never a place."""
         try:
-            at, token, part = map(int, text.split("-"))
+            # A part may be -1: before the first one of its time.
+            at, token, part = map(int, text.split("-", 2))
             return cls(_EPOCH + at * _MICROSECOND, token, part)
         except (ValueError, OverflowError):
             raise ConfigurationError("this is no place in a log: begin from its end") from None
@@ -94,7 +95,7 @@ def last_page(session: Session, log: LogOf, *, limit: int) -> LogPage:
 
 def page_before(session: Session, log: LogOf, place: str | None, *, limit: int) -> LogPage:
     """The lines before a place; before the end, where it is None."""
-    before = None if place is None else Place.parse(place.partition("~")[0])
+    before = None if place is None else Place.parse(place)
     rows: list[Any] = []
     size, lines, more = FIRST_PARTS, 0, True
     while more and lines < limit:
@@ -117,11 +118,10 @@ def page_before(session: Session, log: LogOf, place: str | None, *, limit: int) 
 
 def page_after(session: Session, log: LogOf, place: str, *, limit: int) -> LogPage:
     """The lines after a place, with those that have turned up a little before it since."""
-    last, _, known = place.partition("~")
-    seen = {Place.parse(each) for each in [last, *known.split("~")] if each}
-    newest = max(seen)
+    start, *known = [Place.parse(each) for each in place.split("~")]
+    seen = {start, *known}
     rows: list[Any] = []
-    here = Place(newest.at - LATE, 0, -1)
+    here = start
     size, lines, more = FIRST_PARTS, 0, True
     while more and lines < limit:
         some = session.many(
@@ -138,29 +138,37 @@ def page_after(session: Session, log: LogOf, place: str, *, limit: int) -> LogPa
                 more = more or row is not some[-1]
                 break
         size = min(2 * size, MOST_PARTS)
-    page = _page(rows, before=True, after=more, seen=seen)
-    return page if rows else LogPage(lines=[], first=None, last=place, before=True, after=False)
+    if not rows:
+        return LogPage(lines=[], first=None, last=place, before=True, after=False)
+    return _page(rows, before=True, after=more, start=start, known=known)
 
 
-def _page(rows: Sequence[Any], *, before: bool, after: bool, seen: Iterable[Place] = ()) -> LogPage:
+def _page(
+    rows: Sequence[Any],
+    *,
+    before: bool,
+    after: bool,
+    start: Place | None = None,
+    known: Iterable[Place] = (),
+) -> LogPage:
+    """A page of these parts. Who goes on after it begins at `start`, or at its first part."""
     if not rows:
         return LogPage(lines=[], first=None, last=None, before=False, after=False)
     places = [Place.of(row) for row in rows]
     return LogPage(
         lines=_lines(rows),
         first=str(places[0]),
-        last=_last({*places, *seen}),
+        last=_last(start or places[0], {*places, *known}),
         before=before,
         after=after,
         parts=len(rows),
     )
 
 
-def _last(places: set[Place]) -> str:
-    """The last place, and with it those so shortly before it that others may turn up between."""
-    newest = max(places)
-    recent = sorted(place for place in places if newest.at - LATE <= place.at and place != newest)
-    return "~".join(map(str, [newest, *recent]))
+def _last(start: Place, known: set[Place]) -> str:
+    """Where to go on from: a little before the last part that is known, and what is known since."""
+    begin = max(start, Place(max(known).at - LATE, 0, -1))
+    return "~".join(map(str, [begin, *sorted(place for place in known if place > begin)]))
 
 
 def _lines(rows: Sequence[Any]) -> list[LogLine]:

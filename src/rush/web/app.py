@@ -14,10 +14,12 @@ from starlette.staticfiles import StaticFiles
 from rush import __version__
 from rush.web import api, pages
 from rush.web.accounts import Accounts
+from rush.web.api import description, health
 from rush.web.database import CONNECTIONS, STATEMENT_TIMEOUT, Database
 from rush.web.guard import OpenDoor, guard, role_needed
 from rush.web.headers import LOOPBACK_NAMES, SafeHeaders
 from rush.web.live import Live
+from rush.web.metrics import Metrics
 from rush.web.problems import answer_errors
 from rush.web.rendering import STATIC, environment
 from rush.web.site import Site
@@ -43,7 +45,7 @@ def routers() -> Iterator[tuple[str, APIRouter]]:
     """Every router, with what stands before its paths. Each handler says what role it takes."""
     for router in api.ROUTERS:
         yield "/api/v1", router
-    for router in pages.ROUTERS:
+    for router in (*pages.ROUTERS, description.router, health.router):
         yield "", router
 
 
@@ -70,6 +72,7 @@ def create_app(options: Options) -> FastAPI:
         live=Live(options.database_url, options.schema),
         door=Accounts(database, options.base) if options.sign_in else OpenDoor(),
         templates=environment(options.base),
+        metrics=Metrics(),
         base=options.base,
     )
 
@@ -95,7 +98,9 @@ def create_app(options: Options) -> FastAPI:
     app.state.site = site
     answer_errors(app)
     for prefix, router in routers():
-        app.include_router(router, prefix=options.base + prefix)
+        # What programs may call is described: the API, and what keeps an eye on it.
+        described = bool(prefix) or router is health.router
+        app.include_router(router, prefix=options.base + prefix, include_in_schema=described)
     app.mount(f"{options.base}/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(GZipMiddleware, minimum_size=1000)
     app.add_middleware(

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from rush.client import Client
 from rush.web.database import Database
 from rush.web.live import Live
+from rush.web.metrics import Metrics
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -28,6 +29,7 @@ class Site:
     #: Who is let in.
     door: OpenDoor | Accounts
     templates: Environment
+    metrics: Metrics
     #: What stands before every path, behind a proxy: `/rush`, or nothing.
     base: str
 
