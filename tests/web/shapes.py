@@ -16,7 +16,7 @@ NIGHT = datetime(2026, 11, 26, 1, 30, tzinfo=UTC)
 HOSTILE = [
     "<script>window.pwned=1</script>",
     "<img src=x onerror=window.pwned=1>",
-    "\"><svg onload=window.pwned=1>",
+    '"><svg onload=window.pwned=1>',
     "javascript:window.pwned=1",
     "{{7*7}}${7*7}",
     "</textarea><script>window.pwned=1</script>",
@@ -32,7 +32,9 @@ HOSTILE = [
 
 
 def iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return (
+        None if moment is None else moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    )
 
 
 def after(seconds: float) -> str:
@@ -58,7 +60,9 @@ def attempt(
         "state": state,
         "worker": None if started is None else "thread1",
         "reason": "raised" if state == "Failed" else None,
-        "error": 'psycopg.errors.UndefinedTable: relation "flights" does not exist' if state == "Failed" else None,
+        "error": 'psycopg.errors.UndefinedTable: relation "flights" does not exist'
+        if state == "Failed"
+        else None,
         **times,
         **more,
     }
@@ -103,7 +107,12 @@ def nightly(scale: float = 1, retry_after: float = 60) -> Json:
                 attempt(1, "Failed", 62 * s, 66 * s, 90 * s),
                 attempt(2, "Complete", back, back + 2 * s, back + 45 * s),
             ),
-            lane("load_weather", "Complete", ["extract_weather"], attempt(1, "Complete", 40 * s, 41 * s, 55 * s)),
+            lane(
+                "load_weather",
+                "Complete",
+                ["extract_weather"],
+                attempt(1, "Complete", 40 * s, 41 * s, 55 * s),
+            ),
             lane(
                 "check_quality",
                 "Waiting",
@@ -133,8 +142,15 @@ def short() -> Json:
         2.0,
         [
             lane("extract_data", "Complete", [], attempt(1, "Complete", 0, 0.004, 0.512345)),
-            lane("transform_data", "Complete", ["extract_data"], attempt(1, "Complete", 0.512345, 0.514, 1.7)),
-            lane("load_data", "Complete", ["transform_data"], attempt(1, "Complete", 1.7, 1.701, 2.0)),
+            lane(
+                "transform_data",
+                "Complete",
+                ["extract_data"],
+                attempt(1, "Complete", 0.512345, 0.514, 1.7),
+            ),
+            lane(
+                "load_data", "Complete", ["transform_data"], attempt(1, "Complete", 1.7, 1.701, 2.0)
+            ),
         ],
     )
 
@@ -148,7 +164,12 @@ def long() -> Json:
         72 * hour,
         [
             lane("crawl", "Complete", [], attempt(1, "Complete", 0, 2, 40 * hour)),
-            lane("index", "Complete", ["crawl"], attempt(1, "Complete", 40 * hour, 40 * hour + 5, 70 * hour)),
+            lane(
+                "index",
+                "Complete",
+                ["crawl"],
+                attempt(1, "Complete", 40 * hour, 40 * hour + 5, 70 * hour),
+            ),
             lane(
                 "publish",
                 "Stuck",
@@ -180,7 +201,8 @@ def rerun_days_later() -> Json:
 def mapped() -> Json:
     """One job with items that run side by side."""
     items = [
-        attempt(1, "Complete", 1, 1 + 0.2 * item, 4 + (item * 7 % 5), item=item + 1) for item in range(8)
+        attempt(1, "Complete", 1, 1 + 0.2 * item, 4 + (item * 7 % 5), item=item + 1)
+        for item in range(8)
     ]
     return timeline(
         "Complete",
@@ -345,8 +367,23 @@ def line(number: int, lines: int) -> Line:
 
 
 def hostile_line(number: int, lines: int) -> Line:
-    texts = [*HOSTILE, "\x1b[31mred without end", "\x1b]0;title\x07bell\x08\x00", "\x1b[38;2;300;0;0mtoo red\x1b[0m", "tab\tand\ttab", ""]
-    return [after(number), "INFO", HOSTILE[number % len(HOSTILE)], 0, 1, 1, texts[number % len(texts)]]
+    texts = [
+        *HOSTILE,
+        "\x1b[31mred without end",
+        "\x1b]0;title\x07bell\x08\x00",
+        "\x1b[38;2;300;0;0mtoo red\x1b[0m",
+        "tab\tand\ttab",
+        "",
+    ]
+    return [
+        after(number),
+        "INFO",
+        HOSTILE[number % len(HOSTILE)],
+        0,
+        1,
+        1,
+        texts[number % len(texts)],
+    ]
 
 
 LOGS: dict[str, tuple[int, Any]] = {
@@ -383,7 +420,11 @@ def grid_structure(jobs: int, runs: int) -> Json:
     rows: list[Json] = []
     for number in range(1, runs + 1):
         begin = -3600 * (runs - number)
-        state = "Running" if number == runs else chance.choice(["Complete"] * 12 + ["Stuck", "Cancelled"])
+        state = (
+            "Running"
+            if number == runs
+            else chance.choice(["Complete"] * 12 + ["Stuck", "Cancelled"])
+        )
         rows.append(
             {
                 "id": 1000 + number,
@@ -391,10 +432,16 @@ def grid_structure(jobs: int, runs: int) -> Json:
                 "state": state,
                 "created_at": after(begin),
                 "started_at": after(begin + 1),
-                "finished_at": None if state == "Running" else after(begin + 300 + chance.random() * 600),
+                "finished_at": None
+                if state == "Running"
+                else after(begin + 300 + chance.random() * 600),
             }
         )
-    names = [each["job"] for each in nightly()["jobs"]] if jobs == 9 else [f"step_{index:04}" for index in range(jobs)]
+    names = (
+        [each["job"] for each in nightly()["jobs"]]
+        if jobs == 9
+        else [f"step_{index:04}" for index in range(jobs)]
+    )
     return {
         "pipeline": "etl",
         "now": after(240),
@@ -414,7 +461,9 @@ def grid_states(jobs: int, runs: int) -> Json:
             stop = int(jobs * (0.3 + 0.5 * chance.random()))
             end = {"Stuck": "s", "Cancelled": "x", "Running": "r"}[run["state"]]
             rest = "wy......" if end == "r" else "........"
-            letters = "c" * stop + end + "".join(chance.choice(rest) for _ in range(jobs - stop - 1))
+            letters = (
+                "c" * stop + end + "".join(chance.choice(rest) for _ in range(jobs - stop - 1))
+            )
         cells[str(run["id"])] = letters
     return {"now": after(240), "cursor": "1", "cells": cells}
 
@@ -432,13 +481,24 @@ def grid(case: str, query: dict[str, str]) -> Json:
     jobs, runs = GRIDS[case]
     if "after" in query:
         last = str(1000 + runs)
-        return {"now": after(250), "cursor": "2", "changes": [[last, 0, "f"]], "runs": [], "reset": False}
-    return grid_structure(jobs, runs) if query.get("part") == "structure" else grid_states(jobs, runs)
+        return {
+            "now": after(250),
+            "cursor": "2",
+            "changes": [[last, 0, "f"]],
+            "runs": [],
+            "reset": False,
+        }
+    return (
+        grid_structure(jobs, runs) if query.get("part") == "structure" else grid_states(jobs, runs)
+    )
 
 
 def throughput(buckets: int = 96, rate: float = 40) -> Json:
     chance = random.Random(4)
-    complete = [int(rate * (0.3 + chance.random()) * (3 if 60 < index < 70 else 1)) for index in range(buckets)]
+    complete = [
+        int(rate * (0.3 + chance.random()) * (3 if 60 < index < 70 else 1))
+        for index in range(buckets)
+    ]
     stuck = [chance.choice([0] * 12 + [1, 2]) if rate else 0 for _ in range(buckets)]
     stuck = [each + (9 if index == 64 and rate else 0) for index, each in enumerate(stuck)]
     return {
@@ -449,7 +509,11 @@ def throughput(buckets: int = 96, rate: float = 40) -> Json:
         "series": [
             {"name": "Complete", "state": "Complete", "values": complete},
             {"name": "Stuck", "state": "Stuck", "values": stuck},
-            {"name": "Cancelled", "state": "Cancelled", "values": [int(each > 55) for each in complete]},
+            {
+                "name": "Cancelled",
+                "state": "Cancelled",
+                "values": [int(each > 55) for each in complete],
+            },
         ],
     }
 

@@ -39,10 +39,16 @@ Query = dict[str, str]
 
 SCENES: dict[str, Scene] = {
     "rush-timeline": Scene(
-        {"src": "/data/timeline/{case}", "job-href": "/runs/{run}/jobs/{job}?attempt={attempt}", "topics": "run:7"},
+        {
+            "src": "/data/timeline/{case}",
+            "job-href": "/runs/{run}/jobs/{job}?attempt={attempt}",
+            "topics": "run:7",
+        },
         list(shapes.TIMELINES),
     ),
-    "rush-log": Scene({"src": "/data/log/{case}", "job-href": "/runs/7/jobs/{job}"}, list(shapes.LOGS)),
+    "rush-log": Scene(
+        {"src": "/data/log/{case}", "job-href": "/runs/7/jobs/{job}"}, list(shapes.LOGS)
+    ),
     "rush-grid": Scene(
         {
             "structure": "/data/grid/{case}?part=structure",
@@ -53,8 +59,12 @@ SCENES: dict[str, Scene] = {
         },
         list(shapes.GRIDS),
     ),
-    "rush-chart": Scene({"src": "/data/chart/{case}", "title": "Runs of the last 24 hours"}, list(shapes.CHARTS)),
-    "rush-graph": Scene({"src": "/data/graph/{case}", "job-href": "/runs/{run}/jobs/{job}"}, list(shapes.GRAPHS)),
+    "rush-chart": Scene(
+        {"src": "/data/chart/{case}", "title": "Runs of the last 24 hours"}, list(shapes.CHARTS)
+    ),
+    "rush-graph": Scene(
+        {"src": "/data/graph/{case}", "job-href": "/runs/{run}/jobs/{job}"}, list(shapes.GRAPHS)
+    ),
 }
 
 ANSWERS: dict[str, Callable[[str, Query], shapes.Json]] = {
@@ -81,7 +91,8 @@ def page(title: str, body: str, theme: str) -> str:
 def scene(part: str, case: str, theme: str, more: Query) -> str:
     attributes = {**SCENES[part].attributes, **more}
     written = "".join(
-        f' {name}="{html.escape(value.replace("{case}", case))}"' for name, value in attributes.items()
+        f' {name}="{html.escape(value.replace("{case}", case))}"'
+        for name, value in attributes.items()
     )
     return page(f"{part}, {case}", f"<{part}{written}>Needs JavaScript.</{part}>", theme)
 
@@ -92,7 +103,11 @@ def contents() -> str:
         for part, each in SCENES.items()
         for case in each.cases
     ]
-    return page("Parts of the pages", f"<p><a href='/specimen'>Specimen</a></p><ul>{''.join(lines)}</ul>", "")
+    return page(
+        "Parts of the pages",
+        f"<p><a href='/specimen'>Specimen</a></p><ul>{''.join(lines)}</ul>",
+        "",
+    )
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -100,7 +115,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
-        query = {name: values[-1] for name, values in parse_qs(address.query, keep_blank_values=True).items()}
+        query = {
+            name: values[-1]
+            for name, values in parse_qs(address.query, keep_blank_values=True).items()
+        }
         parts = address.path.strip("/").split("/")
         try:
             match parts:
@@ -118,7 +136,9 @@ class Handler(BaseHTTPRequestHandler):
                 case _:
                     raise KeyError(self.path)
         except (KeyError, FileNotFoundError):
-            self.send(json.dumps({"title": "There is no such thing."}), "application/problem+json", 404)
+            self.send(
+                json.dumps({"title": "There is no such thing."}), "application/problem+json", 404
+            )
 
     def send_file(self, path: Path) -> None:
         kind = "text/javascript" if path.suffix == ".js" else mimetypes.guess_type(path)[0]

@@ -15,7 +15,7 @@ const BAD = ["Failed", "Stuck"];
 /** A round number that is at least so large. @param {number} value */
 export function ceiling(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(1, value)));
-  return [1, 2, 5, 10].map((factor) => factor * power).find((round) => round >= value) ?? value;
+  return [1, 2, 3, 4, 5, 6, 8, 10].map((factor) => factor * power).find((round) => round >= value) ?? value;
 }
 
 class Chart extends Part {
@@ -159,19 +159,21 @@ class Chart extends Part {
     const y = (/** @type {number} */ seconds) => TOP + room - (Math.min(seconds, most) / most) * room;
     const values = Array.from({ length: Math.round(most / size) + 1 }, (_, index) => index * size);
     const lines = this.axis(values, y, (seconds) => (seconds === 0 ? "0" : duration(seconds).replace(" m 00 s", " min").replace(" h 00 m", " h")));
-    const [begin, end] = [points[0].at, Math.max(points[points.length - 1].at, points[0].at + 1000)];
-    const right = 48;
+    let [begin, end] = [points[0].at, points[points.length - 1].at];
+    if (end - begin < 1000) [begin, end] = [begin - 30_000, end + 30_000];
+    const right = 56;
     const x = (/** @type {number} */ at) => (this.left ?? 0) + 6 + ((at - begin) / (end - begin)) * ((this.wide ?? 0) - (this.left ?? 0) - right - 6);
     const marks = points.map((point) => this.mark(point, x(point.at), y(point.seconds)));
-    const levels = [["p95", p95], ["p50", p50]].flatMap(([name, seconds]) =>
+    const close = typeof p50 === "number" && typeof p95 === "number" && y(p50) - y(p95) < 11;
+    const levels = [["p95", p95], [close ? "" : "p50", p50]].flatMap(([name, seconds]) =>
       typeof seconds === "number"
-        ? [s("line", { class: "ch-level", x1: this.left, x2: (this.wide ?? 0) - right + 4, y1: y(seconds), y2: y(seconds) }), s("text", { class: "ch-name", x: this.wide, y: y(seconds) + 3.5, "text-anchor": "end" }, `${name}`)]
+        ? [s("line", { class: "ch-level", x1: this.left, x2: (this.wide ?? 0) - right + 4, y1: y(seconds), y2: y(seconds) }), s("text", { class: "ch-name", x: this.wide, y: y(seconds) + 3.5, "text-anchor": "end" }, name && (close ? "p50, p95" : name))]
         : [],
     );
     this.points = points.map((point) => ({ ...point, x: x(point.at), y: y(point.seconds) }));
     this.svg.replaceChildren(...lines, ...levels, ...marks, ...this.times(begin, end, x));
     const said = [["p50", p50], ["p95", p95]].filter(([, seconds]) => typeof seconds === "number").map(([name, seconds]) => `${name} ${duration(/** @type {number} */ (seconds))}`);
-    this.labels.replaceChildren(...[`${points.length.toLocaleString("en")} runs`, ...said].map((words) => h("span", { class: "quiet" }, words)));
+    this.labels.replaceChildren(...[points.length === 1 ? "1 run" : `${points.length.toLocaleString("en")} runs`, ...said].map((words) => h("span", { class: "quiet" }, words)));
     this.svg.setAttribute("aria-label", `${this.getAttribute("title") ?? "Durations"}: ${points.length} runs, ${said.join(", ")}. Arrow keys go through them.`);
   }
 

@@ -79,7 +79,7 @@ class Copy extends HTMLElement {
   connectedCallback() {
     if (this.button) return;
     const label = this.textContent?.trim() || "Copy";
-    this.button = h("button", { type: "button", class: "button small quiet", title: this.getAttribute("text"), onclick: () => this.act(label) }, icon("copy", "s"), h("span", { role: "status" }, label));
+    this.button = h("button", { type: "button", class: "button small quiet", title: this.getAttribute("text"), onclick: () => this.act(label) }, icon("copy", "s"), h("span", { "aria-live": "polite" }, label));
     this.replaceChildren(this.button);
   }
 

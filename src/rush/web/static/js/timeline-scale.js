@@ -45,7 +45,8 @@ export function spansOf(job, round) {
     if (ready === null) ready = Math.min(...earliest);
     const span = {
       attempt,
-      key: `${thread}/${attempt.attempt}/${attempt.finished_at ? "over" : "live"}`,
+      // A Stuck row has the number of the attempt that failed last.
+      key: `${thread}/${attempt.attempt}${attempt.state === "Stuck" ? "/stuck" : ""}`,
       failed,
       ready,
       started: started ?? (ended !== null && attempt.state !== "Cancelled" && attempt.state !== "Skipped" ? ready : null),
