@@ -38,6 +38,7 @@ COMMANDS = (
     ("init", START, "Make a project that runs as made."),
     ("demo", START, "See a real pipeline run on real data, from an empty folder to a report."),
     ("worker", START, "Run jobs on this machine, and be the master when it is this one's turn."),
+    ("dev", START, "Run everything at once: the database, a worker and the dashboard."),
     ("ui", START, "Serve the dashboard and the HTTP API."),
     ("run", RUN, "Start a run of a pipeline."),
     ("runs", RUN, "List runs, or show one."),

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
-from typing import Annotated
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
 from rush.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from uvicorn import Server
 
 app = App(name="ui")
 
@@ -49,31 +54,50 @@ def ui(
     insecure_no_auth
         Let everybody who can reach it do everything, without an account.
     """
+    context = Context(options)
+    url = context.database(create=True)
+    base = base_path.rstrip("/")
+    server = dashboard(context, url, host, base=base, insecure=insecure_no_auth)
+    listening = listen(host, port)
+    context.out.say(f"http://{address(listening)}{base}/")
+    context.out.note("Ctrl-C ends it")
+    run_until_told(server, listening)
+
+
+def dashboard(
+    context: Context, url: str, host: str, *, base: str = "", insecure: bool = False
+) -> Server:
+    """
+    The server of a dashboard, when it is known who may come.
+
+    Raises ConfigurationError where the packages that it needs are not there, or everybody
+    could come and nobody must sign in.
+    """
     # Only who serves pages pays for what serves them.
     try:
         from rush.web.app import Options
-        from rush.web.server import serve
+        from rush.web.server import server
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"the dashboard needs {error.name}: pip install 'rush-pipelines[web]'"
         ) from None
-
-    context = Context(options)
-    url = context.database(create=True)
-    sign_in = must_sign_in(context, url, host, insecure=insecure_no_auth)
-    listening = listen(host, port)
-    context.out.say(f"http://{address(listening)}{base_path.rstrip('/')}/")
-    context.out.note("Ctrl-C ends it")
-    serve(
-        Options(
-            database_url=url,
-            schema=context.settings.schema,
-            base=base_path.rstrip("/"),
-            sign_in=sign_in,
-            any_host=insecure_no_auth,
-        ),
-        listening,
+    web = Options(
+        database_url=url,
+        schema=context.settings.schema,
+        base=base,
+        sign_in=must_sign_in(context, url, host, insecure=insecure),
+        any_host=insecure,
     )
+    return server(web)
+
+
+def run_until_told(server: Server, listening: socket.socket) -> None:
+    """Serve until Ctrl-C or SIGTERM, which is how this ends and no failure."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # The server repeats what it was told when it has ended in good order.
+        signal.signal(number, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listening])
 
 
 def must_sign_in(context: Context, url: str, host: str, *, insecure: bool) -> bool:

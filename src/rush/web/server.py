@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 import uvicorn
 
 from rush.web.app import Options, create_app
@@ -23,8 +21,3 @@ def server(options: Options) -> uvicorn.Server:
         ws="none",
     )
     return uvicorn.Server(config)
-
-
-def serve(options: Options, listening: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM."""
-    server(options).run(sockets=[listening])
