@@ -84,6 +84,20 @@ def test_those_that_were_chosen_are_cancelled(kernel: Kernel, site: httpx.Client
     assert second
 
 
+def test_programs_may_do_things_to_many_runs_too(kernel: Kernel, api: httpx.Client) -> None:
+    """To some, or to all that match, and to neither by mistake."""
+    kernel.define(CHAIN, "etl")
+    first, second = kernel.start("etl"), kernel.start("etl")
+    assert api.post("/runs/many/cancel", json={}).status_code == 422
+    both = {"runs": [first], "matching": {"pipeline": "etl"}}
+    assert api.post("/runs/many/cancel", json=both).status_code == 422
+    answer = api.post("/runs/many/cancel", json={"matching": {"pipeline": "etl"}})
+    assert answer.json() == {"said": "It is asked to cancel 2 runs"}
+    assert api.post("/runs/many/retry", json={"runs": [second]}).json() == {
+        "said": "None of these runs is Stuck"
+    }
+
+
 def test_the_form_of_a_run_sends_what_was_changed(kernel: Kernel, site: httpx.Client) -> None:
     """What is as the definition has it is left to the definition; a hidden secret stays what it is."""
     from rush.store import pipelines

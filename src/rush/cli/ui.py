@@ -33,9 +33,9 @@ def ui(
     insecure_no_auth: Annotated[bool, Parameter(negative=())] = False,
     options: DatabaseOptions = DATABASE_OPTIONS,
 ) -> None:
-    """Serve the dashboard and the HTTP API until Ctrl-C.
+    """Serve the dashboard and the HTTP API.
 
-    While there are no accounts it serves this machine alone, and whoever comes may do
+    It goes on until Ctrl-C. While there are no accounts it serves this machine alone, and whoever comes may do
     everything. As soon as there is one (`rush users add`) everybody must sign in.
 
     For example:

@@ -21,7 +21,7 @@ from rush.store import accounts, audit
 if TYPE_CHECKING:
     from rush.client import Client
 
-app = App(name="users", help="Say who may use the dashboard and the HTTP API.")
+app = App(name="users")
 
 Role = Literal["viewer", "operator", "admin"]
 Name = Annotated[str, Parameter(name="NAME")]
@@ -37,7 +37,10 @@ class AccountLine:
 
 @app.default
 def list_(*, json: JsonFlag = False, options: DatabaseOptions = DATABASE_OPTIONS) -> None:
-    """List the accounts.
+    """Say who may use the dashboard and the HTTP API.
+
+    By itself it lists the accounts. While there is none, a dashboard serves its own machine
+    alone; as soon as there is one, everybody must sign in.
 
     For example:
       rush users

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from rush import __version__
@@ -39,6 +41,15 @@ class Options:
     any_host: bool = False
     connections: int = CONNECTIONS
     statement_timeout: float = STATEMENT_TIMEOUT
+
+
+class Static(StaticFiles):
+    """Files that a browser keeps, and asks after each time: modules name each other without a version."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        answer = super().file_response(*args, **kwargs)
+        answer.headers.setdefault("Cache-Control", "no-cache")
+        return answer
 
 
 def routers() -> Iterator[tuple[str, APIRouter]]:
@@ -101,7 +112,7 @@ def create_app(options: Options) -> FastAPI:
         # What programs may call is described: the API, and what keeps an eye on it.
         described = bool(prefix) or router is health.router
         app.include_router(router, prefix=options.base + prefix, include_in_schema=described)
-    app.mount(f"{options.base}/static", StaticFiles(directory=STATIC), name="static")
+    app.mount(f"{options.base}/static", Static(directory=STATIC), name="static")
     app.add_middleware(GZipMiddleware, minimum_size=1000)
     app.add_middleware(
         SafeHeaders, hosts=None if options.sign_in or options.any_host else LOOPBACK_NAMES

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rush.domain.states import JobState, RequestState, RunState, WorkerState
 
@@ -136,6 +136,30 @@ class Retry(Why):
 
     job: str | None = None
     from_beginning: bool = False
+
+
+class Like(BaseModel):
+    """What runs are to be like, as in the list of runs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pipeline: str | None = None
+    states: list[RunState] = []
+    since: float | None = Field(default=None, gt=0)
+    q: str | None = Field(default=None, max_length=200)
+
+
+class Many(Why):
+    """Some runs by their ids, or all that match."""
+
+    runs: list[int] | None = Field(default=None, max_length=10_000)
+    matching: Like | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.runs is None) == (self.matching is None):
+            raise ValueError("say either `runs` or `matching`")
+        return self
 
 
 class Done(Model):

@@ -21,6 +21,7 @@ from rush.web.api.models import (
     Done,
     Explanation,
     Job,
+    Many,
     Reason,
     Retry,
     Run,
@@ -98,6 +99,22 @@ def submit(
     return _asked(row)
 
 
+@router.post("/many/retry", status_code=202)
+@needs(Role.operator)
+def retry_many(client: ClientDep, visitor: VisitorDep, asked: Many) -> Done:
+    """Ask for what is Stuck of many runs to run again: of some, or of all that match."""
+    doer = Doer(client=client, visitor=visitor, why=asked.why)
+    return Done(said=actions.retry_found(doer, _found(asked)))
+
+
+@router.post("/many/cancel", status_code=202)
+@needs(Role.operator)
+def cancel_many(client: ClientDep, visitor: VisitorDep, asked: Many) -> Done:
+    """Ask for the end of many runs: of some, or of all that match."""
+    doer = Doer(client=client, visitor=visitor, why=asked.why)
+    return Done(said=actions.cancel_found(doer, _found(asked)))
+
+
 @router.get("/{run_id}")
 @needs(Role.viewer)
 def show(client: ClientDep, run_id: int) -> Run:
@@ -161,6 +178,15 @@ def retry(client: ClientDep, visitor: VisitorDep, run_id: int, asked: Retry | No
     doer = Doer(client=client, visitor=visitor, why=asked.why)
     said = actions.retry(doer, run_id, job=asked.job, from_beginning=asked.from_beginning)
     return Done(said=said)
+
+
+def _found(asked: Many) -> RunFilter | list[int]:
+    like = asked.matching
+    if like is None:
+        return asked.runs or []
+    return RunFilter(
+        pipeline=like.pipeline, states=tuple(like.states), since=like.since, text=like.q
+    )
 
 
 def _row(client: Client, run_id: int) -> RunRow:

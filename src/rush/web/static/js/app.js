@@ -13,6 +13,7 @@ const actions = {
   theme: nextTheme,
   unsay: (event) => event.target.closest(".toast").remove(),
   palette,
+  news: live.showNews,
   "pick-all": pickAll,
   all: pickAllThatMatch,
 };
@@ -77,8 +78,19 @@ function afterChange() {
   showViews();
 }
 
+// Who comes by a link from elsewhere is signed in maybe, but their browser did not say so: it
+// keeps the cookie to itself then. From here it does.
+async function alreadySignedIn() {
+  const next = document.querySelector('#main form[action$="/sign-in"] [name="next"]')?.value;
+  if (next === undefined) return;
+  const base = document.querySelector('meta[name="rush-base"]').content;
+  const answer = await fetch(`${base}/api/v1/me`, { headers: { Accept: "application/json" } });
+  if (answer.ok) location.reload();
+}
+
 document.addEventListener("rush:morphed", afterChange);
 showTheme();
 afterChange();
 keys();
-live.start();
+if (document.querySelector('meta[name="rush-csrf"]').content) live.start();
+else alreadySignedIn();

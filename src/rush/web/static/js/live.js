@@ -116,6 +116,7 @@ async function morph(asked = false) {
   const fresh = page.getElementById("main");
   if (!fresh || (!asked && held())) return;
   keepWhatPeopleDid(fresh);
+  if (!asked) gatherNewRows(fresh);
   document.title = page.title;
   await window.htmx.swap({ target: "#main", swap: "outerMorph", text: fresh.outerHTML });
   document.dispatchEvent(new CustomEvent("rush:morphed"));
@@ -135,6 +136,30 @@ function keepWhatPeopleDid(fresh) {
   for (const details of document.querySelectorAll("#main details[id]")) {
     fresh.querySelector(`#${CSS.escape(details.id)}`)?.toggleAttribute("open", details.open);
   }
+}
+
+// New rows wait above the table while somebody reads or points at it: nothing moves under them.
+function gatherNewRows(fresh) {
+  const body = document.querySelector("#main tbody[data-gather]");
+  const next = fresh.querySelector("tbody[data-gather]");
+  if (!body || !next || (scrollY < 80 && !body.matches(":hover"))) return;
+  const known = new Set([...body.rows].map((row) => row.id));
+  const rows = [...next.rows];
+  const first = rows.findIndex((row) => known.has(row.id));
+  const gathered = rows.slice(0, Math.max(0, first));
+  if (!gathered.length) return;
+  for (const row of gathered) row.remove();
+  const news = document.createElement("button");
+  news.type = "button";
+  news.className = "news";
+  news.dataset.do = "news";
+  news.textContent = `${gathered.length} new`;
+  next.closest("table").before(news);
+}
+
+export function showNews() {
+  scrollTo({ top: 0 });
+  return go(location.href, { back: true });
 }
 
 function pause(milliseconds) {
