@@ -26,7 +26,7 @@ class Chart extends Part {
   }
 
   setUp() {
-    this.caption = h("h3", { class: "ch-title" });
+    this.caption = h("p", { class: "ch-title" });
     this.svg = s("svg", { class: "ch-canvas", tabindex: "0", role: "group", "aria-roledescription": "chart" });
     this.labels = h("div", { class: "ch-labels small" });
     this.status = h("p", { class: "visually-hidden", role: "status" });
