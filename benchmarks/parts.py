@@ -67,7 +67,7 @@ SENT = """() => performance.getEntriesByType("resource").concat(performance.getE
 
 READ_ALL = """() => new Promise(done => {
     const log = document.querySelector("rush-log");
-    const look = () => (log.before || log.all || log.sifting ? setTimeout(look, 50) : done(performance.now()));
+    const look = () => (log.hasOlder || log.all || log.sifting ? setTimeout(look, 50) : done(performance.now()));
     setTimeout(look, 100);
 })"""
 

@@ -60,7 +60,7 @@ SCENES: dict[str, Scene] = {
         list(shapes.GRIDS),
     ),
     "rush-chart": Scene(
-        {"src": "/data/chart/{case}", "title": "Runs of the last 24 hours"}, list(shapes.CHARTS)
+        {"src": "/data/chart/{case}", "caption": "Runs of the last 24 hours"}, list(shapes.CHARTS)
     ),
     "rush-graph": Scene(
         {"src": "/data/graph/{case}", "job-href": "/runs/{run}/jobs/{job}"}, list(shapes.GRAPHS)

@@ -15,6 +15,9 @@ const LABEL_EVERY = 46;
 
 class Grid extends Part {
   model = new GridModel();
+  headText = "";
+  nameText = "";
+  longest = 1;
   /** @type {string | null} */ cursor = null;
   /** The cell with the cursor or under the pointer: row and column. @type {[number, number] | null} */ here = null;
   byKey = false;
@@ -25,7 +28,8 @@ class Grid extends Part {
     return ["structure", "states", "only"];
   }
 
-  setUp() {
+  constructor() {
+    super();
     this.choice = h("select", { "aria-label": "Jobs shown", onchange: () => this.setAttribute("only", this.choice.value) }, h("option", { value: "all" }, "All jobs"), h("option", { value: "open" }, "Not complete in some run"));
     this.find = h("input", { type: "search", placeholder: "Find a job", "aria-label": "Find a job", oninput: () => this.rechoose() });
     this.older = h("a", { class: "button small quiet end" }, "Older runs");
@@ -171,7 +175,7 @@ class Grid extends Part {
     const columns = [Math.max(0, Math.floor(scrollLeft / CELL)), Math.min(runs.length, Math.ceil((scrollLeft + width - this.nameWidth) / CELL))];
     const lines = [Math.max(0, Math.floor(scrollTop / CELL)), Math.min(rows.length, Math.ceil((scrollTop + height - HEAD) / CELL))];
     paintGrid(/** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d")), this.model, {
-      width, height, left, top, columns, lines, ratio, names: this.nameWidth, longest: this.longest ?? 1, here: this.here, framed: this.byKey,
+      width, height, left, top, columns, lines, ratio, names: this.nameWidth, longest: this.longest, here: this.here, framed: this.byKey,
     });
     this.makeHeads(left, columns);
     this.makeNames(top, lines);
@@ -189,6 +193,7 @@ class Grid extends Part {
     const text = JSON.stringify([columns, runs.slice(...columns), [...chosenRuns], this.getAttribute("run-href")]);
     if (text !== this.headText) {
       this.headText = text;
+      /** @type {HTMLElement[]} */
       const made = [];
       for (let column = columns[0]; column < columns[1]; column += 1) {
         const run = runs[column];
@@ -212,6 +217,7 @@ class Grid extends Part {
     const text = JSON.stringify([rows.slice(...lines).map((place) => [place, jobs[place].job, chosenJobs.has(jobs[place].job)]), lines[0]]);
     if (text !== this.nameText) {
       this.nameText = text;
+      /** @type {HTMLElement[]} */
       const made = [];
       for (let row = lines[0]; row < lines[1]; row += 1) {
         const { job } = jobs[rows[row]];

@@ -43,7 +43,8 @@ class Timeline extends Part {
     return ["src", "gaps", "round", "selected", "job-href"];
   }
 
-  setUp() {
+  constructor() {
+    super();
     this.round = h("select", { "aria-label": "Round", onchange: () => this.view("round", this.round.value) });
     this.choice = h("select", { "aria-label": "Jobs shown", onchange: () => this.show(this.answer) });
     this.gaps = h("button", { type: "button", class: "button quiet small", onclick: () => this.view("gaps", this.collapsed ? "true" : "collapsed") });
