@@ -60,7 +60,7 @@ SCENES: dict[str, Scene] = {
         list(shapes.GRIDS),
     ),
     "rush-chart": Scene(
-        {"src": "/data/chart/{case}", "title": "Runs of the last 24 hours"}, list(shapes.CHARTS)
+        {"src": "/data/chart/{case}", "caption": "Runs of the last 24 hours"}, list(shapes.CHARTS)
     ),
     "rush-graph": Scene(
         {"src": "/data/graph/{case}", "job-href": "/runs/{run}/jobs/{job}"}, list(shapes.GRAPHS)
@@ -158,11 +158,17 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A browser that goes away in the middle is nothing to tell."""
+
+
 @contextmanager
 def stage(port: int = 0) -> Iterator[str]:
     """The stage's address, while it is open."""
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", port), Handler)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -247,7 +247,9 @@ function settle(layer, forth, both) {
  */
 function measure(layers, cells, chains, right) {
   const least = Math.min(0, ...[...cells.values()].map((cell) => cell.at - cell.size / 2));
+  /** @type {number[]} */
   const starts = [];
+  /** @type {number[]} */
   const depths = [];
   let along = 0;
   let across = 0;
@@ -270,6 +272,7 @@ function measure(layers, cells, chains, right) {
   }
   /** @type {Route[]} */
   const routes = chains.map(({ from, to, chain }) => {
+    /** @type {[number, number][]} */
     const points = [];
     chain.forEach((cell, index) => {
       const begin = starts[cell.layer];

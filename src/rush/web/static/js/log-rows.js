@@ -156,7 +156,8 @@ export class LogRows {
     const parts = this.#marked(text);
     if (!classes && !ink && !paper) return parts;
     const span = h("span", { class: classes }, parts);
-    if (ink) span.style.color = ink;
+    // A colour of the job's own choice, moved towards the ink so that it can be read in both themes.
+    if (ink) span.style.color = `color-mix(in oklab, ${ink} 65%, var(--n10))`;
     if (paper) span.style.backgroundColor = paper;
     return span;
   }

@@ -30,10 +30,7 @@ export class Part extends HTMLElement {
   }
 
   connectedCallback() {
-    if (!this.#ready) {
-      this.#ready = true;
-      this.setUp();
-    }
+    this.#ready = true;
     this.#life = new AbortController();
     const { signal } = this.#life;
     document.addEventListener("rush:changed", (event) => this.#onChanged(/** @type {CustomEvent} */ (event)), { signal });
@@ -57,7 +54,6 @@ export class Part extends HTMLElement {
   }
 
   // What a part does of its own.
-  setUp() {}
   /** @param {AbortSignal} _signal ends when the part leaves the page */
   connected(_signal) {}
   disconnected() {}

@@ -20,13 +20,21 @@ export function ceiling(value) {
 
 class Chart extends Part {
   place = -1;
+  wide = 0;
+  tall = 120;
+  /** The height of the values, and where they begin. */
+  room = 0;
+  left = 0;
+  /** @type {any[]} */ points = [];
+  /** @type {{count: number, size: number, begin: number, length: number} | null} */ buckets = null;
 
   static get observedAttributes() {
-    return ["src", "kind", "height", "title"];
+    return ["src", "kind", "height", "caption"];
   }
 
-  setUp() {
-    this.caption = h("h3", { class: "ch-title" });
+  constructor() {
+    super();
+    this.caption = h("p", { class: "ch-title" });
     this.svg = s("svg", { class: "ch-canvas", tabindex: "0", role: "group", "aria-roledescription": "chart" });
     this.labels = h("div", { class: "ch-labels small" });
     this.status = h("p", { class: "visually-hidden", role: "status" });
@@ -40,6 +48,11 @@ class Chart extends Part {
   }
 
   connected() {
+    // The attribute `title` would be a tooltip of the browser's own.
+    if (this.hasAttribute("title")) {
+      this.setAttribute("caption", this.title);
+      this.removeAttribute("title");
+    }
     this.resized.observe(this.frame);
   }
 
@@ -55,7 +68,7 @@ class Chart extends Part {
   /** @param {any} answer */
   show(answer) {
     const empty = this.getAttribute("kind") === "durations" ? !answer?.points?.length : !answer?.series?.some((/** @type {any} */ one) => one.values.some((/** @type {number} */ n) => n > 0));
-    this.caption.textContent = this.getAttribute("title") ?? "";
+    this.caption.textContent = this.getAttribute("caption") ?? "";
     this.caption.hidden = !this.caption.textContent;
     if (empty) return this.replaceChildren(this.caption, this.emptiness("Nothing ran in this time."));
     if (!this.frame.isConnected) this.replaceChildren(this.caption, this.labels, this.frame, this.status);
@@ -79,17 +92,17 @@ class Chart extends Part {
     this.left = Math.max(24, ...labels.map((label) => label.length * 6.4 + 10));
     return values.flatMap((value, index) => [
       s("line", { class: value === 0 ? "ch-base" : "ch-line", x1: this.left, x2: this.wide, y1: y(value), y2: y(value) }),
-      s("text", { class: "ch-tick", x: (this.left ?? 0) - 6, y: y(value) + 3.5, "text-anchor": "end" }, labels[index]),
+      s("text", { class: "ch-tick", x: this.left - 6, y: y(value) + 3.5, "text-anchor": "end" }, labels[index]),
     ]);
   }
 
   /** Round times below. @param {number} from @param {number} to @param {(at: number) => number} x */
   times(from, to, x) {
-    const size = step(to - from, Math.max(1, Math.floor(((this.wide ?? 0) - (this.left ?? 0)) / 72)));
+    const size = step(to - from, Math.max(1, Math.floor((this.wide - this.left) / 72)));
     return ticks(from, to, size).flatMap((at) => {
-      const inside = x(at) > (this.left ?? 0) + 12 && x(at) < (this.wide ?? 0) - 20;
+      const inside = x(at) > this.left + 12 && x(at) < this.wide - 20;
       return [
-        s("line", { class: "ch-base", x1: x(at), x2: x(at), y1: TOP + (this.room ?? 0), y2: TOP + (this.room ?? 0) + 4 }),
+        s("line", { class: "ch-base", x1: x(at), x2: x(at), y1: TOP + this.room, y2: TOP + this.room + 4 }),
         inside && s("text", { class: "ch-tick", x: x(at), y: this.tall - 4, "text-anchor": "middle" }, tickLabel(at, size)),
       ].filter((node) => node !== false);
     });
@@ -104,12 +117,12 @@ class Chart extends Part {
     const count = Math.max(...series.map((/** @type {any} */ one) => one.values.length));
     const sums = Array.from({ length: count }, (_, index) => series.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + (one.values[index] ?? 0), 0));
     const most = ceiling(Math.max(1, ...sums));
-    const room = this.room ?? 0;
+    const { room } = this;
     const y = (/** @type {number} */ value) => TOP + room - (value / most) * room;
     const lines = this.axis(most >= 4 ? [0, most / 2, most] : [0, most], y, (value) => value.toLocaleString("en"));
-    const left = this.left ?? 0;
-    const size = ((this.wide ?? 0) - left) / count;
-    const x = (/** @type {number} */ at) => left + ((at - begin) / (end - begin)) * ((this.wide ?? 0) - left);
+    const { left } = this;
+    const size = (this.wide - left) / count;
+    const x = (/** @type {number} */ at) => left + ((at - begin) / (end - begin)) * (this.wide - left);
     const gap = size > 4 ? 1 : 0;
     /** @type {Map<string, string[]>} */
     const paths = new Map();
@@ -124,7 +137,7 @@ class Chart extends Part {
         base -= high;
       }
     });
-    this.buckets = { count, size, sums, begin, length: (end - begin) / count };
+    this.buckets = { count, size, begin, length: (end - begin) / count };
     this.band = s("rect", { class: "ch-band", y: TOP, height: room, width: size, visibility: "hidden" });
     this.svg.replaceChildren(this.band, ...lines, ...[...paths].map(([state, d]) => s("path", { class: `ch-bars ${stateClass(state)}`, d: d.join("") })), ...this.times(begin, end, x));
     this.name(series.map((/** @type {any} */ one) => [one.state, one.name, one.values.reduce((/** @type {number} */ sum, /** @type {number} */ n) => sum + n, 0)]));
@@ -135,7 +148,7 @@ class Chart extends Part {
     this.labels.replaceChildren(
       ...sums.filter(([, , sum]) => sum > 0).map(([state, name, sum]) => h("span", { class: "state", "data-state": state }, isState(state) && icon(state, "s"), `${sum.toLocaleString("en")} ${name}`)),
     );
-    this.svg.setAttribute("aria-label", `${this.getAttribute("title") ?? "Chart"}: ${sums.map(([, name, sum]) => `${sum} ${name}`).join(", ")}. Arrow keys go through it.`);
+    this.svg.setAttribute("aria-label", `${this.getAttribute("caption") ?? "Chart"}: ${sums.map(([, name, sum]) => `${sum} ${name}`).join(", ")}. Arrow keys go through it.`);
   }
 
   /** @param {number} index */
@@ -155,26 +168,26 @@ class Chart extends Part {
     const longest = Math.max(0.001, ...points.map((point) => point.seconds));
     const size = step(longest * 1000, 3) / 1000;
     const most = longest < 0.003 ? longest : Math.ceil(longest / size) * size;
-    const room = this.room ?? 0;
+    const { room } = this;
     const y = (/** @type {number} */ seconds) => TOP + room - (Math.min(seconds, most) / most) * room;
     const values = Array.from({ length: Math.round(most / size) + 1 }, (_, index) => index * size);
     const lines = this.axis(values, y, (seconds) => (seconds === 0 ? "0" : duration(seconds).replace(" m 00 s", " min").replace(" h 00 m", " h")));
     let [begin, end] = [points[0].at, points[points.length - 1].at];
     if (end - begin < 1000) [begin, end] = [begin - 30_000, end + 30_000];
     const right = 56;
-    const x = (/** @type {number} */ at) => (this.left ?? 0) + 6 + ((at - begin) / (end - begin)) * ((this.wide ?? 0) - (this.left ?? 0) - right - 6);
+    const x = (/** @type {number} */ at) => this.left + 6 + ((at - begin) / (end - begin)) * (this.wide - this.left - right - 6);
     const marks = points.map((point) => this.mark(point, x(point.at), y(point.seconds)));
     const close = typeof p50 === "number" && typeof p95 === "number" && y(p50) - y(p95) < 11;
     const levels = [["p95", p95], [close ? "" : "p50", p50]].flatMap(([name, seconds]) =>
       typeof seconds === "number"
-        ? [s("line", { class: "ch-level", x1: this.left, x2: (this.wide ?? 0) - right + 4, y1: y(seconds), y2: y(seconds) }), s("text", { class: "ch-name", x: this.wide, y: y(seconds) + 3.5, "text-anchor": "end" }, name && (close ? "p50, p95" : name))]
+        ? [s("line", { class: "ch-level", x1: this.left, x2: this.wide - right + 4, y1: y(seconds), y2: y(seconds) }), s("text", { class: "ch-name", x: this.wide, y: y(seconds) + 3.5, "text-anchor": "end" }, name && (close ? "p50, p95" : name))]
         : [],
     );
     this.points = points.map((point) => ({ ...point, x: x(point.at), y: y(point.seconds) }));
     this.svg.replaceChildren(...lines, ...levels, ...marks, ...this.times(begin, end, x));
     const said = [["p50", p50], ["p95", p95]].filter(([, seconds]) => typeof seconds === "number").map(([name, seconds]) => `${name} ${duration(/** @type {number} */ (seconds))}`);
     this.labels.replaceChildren(...[points.length === 1 ? "1 run" : `${points.length.toLocaleString("en")} runs`, ...said].map((words) => h("span", { class: "quiet" }, words)));
-    this.svg.setAttribute("aria-label", `${this.getAttribute("title") ?? "Durations"}: ${points.length} runs, ${said.join(", ")}. Arrow keys go through them.`);
+    this.svg.setAttribute("aria-label", `${this.getAttribute("caption") ?? "Durations"}: ${points.length} runs, ${said.join(", ")}. Arrow keys go through them.`);
   }
 
   /** A shape a state, so that it is not its colour alone. @param {any} point @param {number} x @param {number} y */
@@ -189,7 +202,7 @@ class Chart extends Part {
   // Pointer and keyboard --------------------------------------------------------------------------------
 
   get count() {
-    return this.getAttribute("kind") === "durations" ? (this.points?.length ?? 0) : (this.buckets?.count ?? 0);
+    return this.getAttribute("kind") === "durations" ? this.points.length : (this.buckets?.count ?? 0);
   }
 
   /** @param {PointerEvent} event */
@@ -199,13 +212,13 @@ class Chart extends Part {
     if (this.getAttribute("kind") === "durations") {
       let best = -1;
       let least = 24 ** 2;
-      for (const [index, point] of (this.points ?? []).entries()) {
+      for (const [index, point] of (this.points).entries()) {
         const far = (point.x - x) ** 2 + (point.y - y) ** 2;
         if (far < least) [best, least] = [index, far];
       }
       this.point(best, event.clientX, event.clientY);
     } else {
-      const index = Math.floor((x - (this.left ?? 0)) / (this.buckets?.size ?? 1));
+      const index = Math.floor((x - this.left) / (this.buckets?.size ?? 1));
       this.point(index >= 0 && index < this.count ? index : -1, event.clientX, event.clientY);
     }
   }
@@ -223,14 +236,14 @@ class Chart extends Part {
 
   /** @param {number} index @returns {{lines: string[], at: number[]}} */
   aboutPoint(index) {
-    const point = /** @type {any} */ (this.points?.[index]);
+    const point = /** @type {any} */ (this.points[index]);
     return { lines: [`${point.label ?? ""} ${point.state}`.trim(), duration(point.seconds), exact(point.at)], at: [point.x, point.y] };
   }
 
   /** @param {number} index @returns {{lines: string[], at: number[]}} */
   aboutBucket(index) {
     const { size } = /** @type {NonNullable<Chart["buckets"]>} */ (this.buckets);
-    const x = (this.left ?? 0) + index * size;
+    const x = this.left + index * size;
     this.band?.setAttribute("x", x.toFixed(2));
     const values = this.answer.series.map((/** @type {any} */ one) => `${(one.values[index] ?? 0).toLocaleString("en")} ${one.name}`);
     return { lines: [this.bucketWords(index), ...values], at: [x + size, TOP + 8] };
@@ -251,7 +264,7 @@ class Chart extends Part {
       const begin = this.place < 0 && way < 0 ? this.count : this.place;
       this.point(Math.max(0, Math.min(this.count - 1, begin + way)));
     } else if (event.key === "Enter") {
-      const href = this.getAttribute("kind") === "durations" ? this.points?.[this.place]?.href : null;
+      const href = this.getAttribute("kind") === "durations" ? this.points[this.place]?.href : null;
       if (href && safe(href)) location.assign(href);
       else this.choose();
     } else if (event.key === "Escape") this.point(-1);

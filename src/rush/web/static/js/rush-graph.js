@@ -29,6 +29,8 @@ class Graph extends Part {
   /** @type {{from: string, to: string, d: string, x0: number, x1: number, y0: number, y1: number}[]} */ edges = [];
   /** @type {Map<string, import("./graph-box.js").BoxNode>} */ nodes = new Map();
   /** @type {Map<number, any>} */ lines = new Map();
+  /** What it began with. @type {string | null} */ first = null;
+  stateful = false;
   laidOut = "";
   current = "";
   timer = 0;
@@ -38,7 +40,8 @@ class Graph extends Part {
     return ["src", "states", "focus", "direction", "selected"];
   }
 
-  setUp() {
+  constructor() {
+    super();
     this.far = s("g", { class: "gr-far" });
     this.near = s("g", { class: "gr-near" });
     this.layer = s("g", {}, this.far, this.near);
@@ -95,7 +98,7 @@ class Graph extends Part {
 
   get focusOn() {
     const said = this.getAttribute("focus");
-    return said && (["all", "failed", "running"].includes(said) || this.byName.has(said)) ? said : this.first;
+    return said && (["all", "failed", "running"].includes(said) || this.byName.has(said)) ? said : (this.first ?? "all");
   }
 
   /** @param {string} name @param {string} value */
@@ -252,7 +255,7 @@ class Graph extends Part {
   /** @param {GraphJob} job @param {Placed} at */
   addBox(job, at) {
     const href = fill(this.getAttribute("job-href"), { job: job.job, run: this.answer.run?.id ?? "" });
-    const node = makeBox(job, at, href && safe(href) ? href : null, Boolean(this.stateful));
+    const node = makeBox(job, at, href && safe(href) ? href : null, this.stateful);
     node.element.classList.toggle("is-selected", this.getAttribute("selected") === job.job);
     this.nodes.set(job.job, node);
     this.near.append(node.element);

@@ -5,18 +5,19 @@
 
 import { fill, h, icon, safe } from "./dom.js";
 import { GridModel } from "./grid-model.js";
+import { CELL, HEAD, paintGrid, secondsOf } from "./grid-paint.js";
 import { forgetStamps, SIZE, stamp } from "./grid-stamps.js";
 import { Part, tooltip } from "./part.js";
-import { colour, isState, LETTERS, stateClass, stateColour, STATES } from "./state.js";
-import { clock, duration, instant, learnNow, relative, serverNow } from "./time.js";
+import { isState, LETTERS, stateClass, STATES } from "./state.js";
+import { clock, duration, instant, learnNow, relative } from "./time.js";
 
-const CELL = 22;
-const BARS = 44;
-const HEAD = BARS + 40;
 const LABEL_EVERY = 46;
 
 class Grid extends Part {
   model = new GridModel();
+  headText = "";
+  nameText = "";
+  longest = 1;
   /** @type {string | null} */ cursor = null;
   /** The cell with the cursor or under the pointer: row and column. @type {[number, number] | null} */ here = null;
   byKey = false;
@@ -27,7 +28,8 @@ class Grid extends Part {
     return ["structure", "states", "only"];
   }
 
-  setUp() {
+  constructor() {
+    super();
     this.choice = h("select", { "aria-label": "Jobs shown", onchange: () => this.setAttribute("only", this.choice.value) }, h("option", { value: "all" }, "All jobs"), h("option", { value: "open" }, "Not complete in some run"));
     this.find = h("input", { type: "search", placeholder: "Find a job", "aria-label": "Find a job", oninput: () => this.rechoose() });
     this.older = h("a", { class: "button small quiet end" }, "Older runs");
@@ -119,15 +121,9 @@ class Grid extends Part {
     this.model.only = this.choice.value = this.getAttribute("only") === "open" ? "open" : "all";
     this.model.words = this.find.value;
     this.model.choose();
-    this.longest = Math.max(1, ...this.model.runs.map((run) => this.secondsOf(run) ?? 0));
+    this.longest = Math.max(1, ...this.model.runs.map((run) => secondsOf(run) ?? 0));
     this.drawLegend();
     this.draw();
-  }
-
-  /** @param {import("./grid-model.js").Run} run */
-  secondsOf(run) {
-    const begun = instant(run.started_at ?? run.created_at);
-    return begun === null ? null : ((instant(run.finished_at) ?? serverNow()) - begun) / 1000;
   }
 
   // Painting ---------------------------------------------------------------------------------------
@@ -178,72 +174,14 @@ class Grid extends Part {
     const { runs, rows } = this.model;
     const columns = [Math.max(0, Math.floor(scrollLeft / CELL)), Math.min(runs.length, Math.ceil((scrollLeft + width - this.nameWidth) / CELL))];
     const lines = [Math.max(0, Math.floor(scrollTop / CELL)), Math.min(rows.length, Math.ceil((scrollTop + height - HEAD) / CELL))];
-    const brush = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d"));
-    brush.setTransform(ratio, 0, 0, ratio, 0, 0);
-    brush.clearRect(0, 0, width, height);
-    brush.save();
-    brush.beginPath();
-    brush.rect(0, HEAD, width, height - HEAD);
-    brush.clip();
-    this.paintBands(brush, left, top, width, height);
-    this.paintCells(brush, left, top, width, columns, lines, ratio);
-    brush.restore();
-    brush.save();
-    brush.beginPath();
-    brush.rect(this.nameWidth, 0, width, HEAD);
-    brush.clip();
-    this.paintBars(brush, left, columns, width);
-    brush.restore();
+    paintGrid(/** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d")), this.model, {
+      width, height, left, top, columns, lines, ratio, names: this.nameWidth, longest: this.longest, here: this.here, framed: this.byKey,
+    });
     this.makeHeads(left, columns);
     this.makeNames(top, lines);
     this.corner.style.width = this.stick.children[1].style.width = `${this.nameWidth}px`;
     this.stick.children[2].style.left = `${this.nameWidth}px`;
     this.corner.replaceChildren(h("span", {}, duration(this.longest)), h("span", {}, `${rows.length.toLocaleString("en")} jobs`));
-  }
-
-  /** What is chosen, and the row and column of the pointer. @param {CanvasRenderingContext2D} brush @param {number} left @param {number} top @param {number} width @param {number} height */
-  paintBands(brush, left, top, width, height) {
-    const { runs, rows, jobs, chosenRuns, chosenJobs } = this.model;
-    const band = (/** @type {string} */ ink, /** @type {number | null} */ row, /** @type {number | null} */ column) => {
-      brush.fillStyle = ink;
-      if (row !== null) brush.fillRect(0, top + row * CELL, width, CELL);
-      if (column !== null) brush.fillRect(left + column * CELL, 0, CELL, height);
-    };
-    if (this.here) band(colour("n1"), ...this.here);
-    if (chosenJobs.size) rows.forEach((place, row) => chosenJobs.has(jobs[place].job) && band(colour("accent-soft"), row, null));
-    if (chosenRuns.size) runs.forEach((run, column) => chosenRuns.has(String(run.id)) && band(colour("accent-soft"), null, column));
-  }
-
-  /** @param {CanvasRenderingContext2D} brush @param {number} left @param {number} top @param {number} width @param {number[]} columns @param {number[]} lines @param {number} ratio */
-  paintCells(brush, left, top, width, columns, lines, ratio) {
-    brush.fillStyle = colour("n2");
-    for (let row = lines[0]; row < lines[1]; row += 1) brush.fillRect(0, top + (row + 1) * CELL - 1, width, 1);
-    const inset = (CELL - SIZE) / 2;
-    for (let row = lines[0]; row < lines[1]; row += 1) {
-      for (let column = columns[0]; column < columns[1]; column += 1) {
-        const letter = this.model.letterAt(this.model.rows[row], column);
-        if (letter === " ") continue;
-        brush.drawImage(stamp(LETTERS[letter] ?? "none", ratio), left + column * CELL + inset, top + row * CELL + inset - 0.5, SIZE, SIZE);
-      }
-    }
-    if (this.here && this.byKey) {
-      brush.strokeStyle = colour("accent");
-      brush.lineWidth = 2;
-      brush.strokeRect(left + this.here[1] * CELL + 1, top + this.here[0] * CELL + 1, CELL - 2, CELL - 3);
-    }
-  }
-
-  /** How long each run took. @param {CanvasRenderingContext2D} brush @param {number} left @param {number[]} columns @param {number} width */
-  paintBars(brush, left, columns, width) {
-    brush.fillStyle = colour("n3");
-    brush.fillRect(this.nameWidth, BARS, width, 1);
-    for (let column = columns[0]; column < columns[1]; column += 1) {
-      const run = this.model.runs[column];
-      const share = (this.secondsOf(run) ?? 0) / (this.longest ?? 1);
-      const tall = Math.max(2, Math.round(share * (BARS - 6)));
-      brush.fillStyle = isState(run.state) ? stateColour(run.state) : colour("n5");
-      brush.fillRect(left + column * CELL + 5, BARS - tall, CELL - 10, tall);
-    }
   }
 
   // Heads and names -----------------------------------------------------------------------------------
@@ -255,6 +193,7 @@ class Grid extends Part {
     const text = JSON.stringify([columns, runs.slice(...columns), [...chosenRuns], this.getAttribute("run-href")]);
     if (text !== this.headText) {
       this.headText = text;
+      /** @type {HTMLElement[]} */
       const made = [];
       for (let column = columns[0]; column < columns[1]; column += 1) {
         const run = runs[column];
@@ -278,6 +217,7 @@ class Grid extends Part {
     const text = JSON.stringify([rows.slice(...lines).map((place) => [place, jobs[place].job, chosenJobs.has(jobs[place].job)]), lines[0]]);
     if (text !== this.nameText) {
       this.nameText = text;
+      /** @type {HTMLElement[]} */
       const made = [];
       for (let row = lines[0]; row < lines[1]; row += 1) {
         const { job } = jobs[rows[row]];
@@ -338,7 +278,7 @@ class Grid extends Part {
     const { job } = this.model.jobs[this.model.rows[row]];
     const state = LETTERS[this.model.letterAt(this.model.rows[row], column)];
     const begun = instant(run.started_at ?? run.created_at);
-    return { job, run, state: state ?? "not yet released", began: begun === null ? "" : `${clock(begun)}, ${relative(begun)}`, took: this.secondsOf(run) };
+    return { job, run, state: state ?? "not yet released", began: begun === null ? "" : `${clock(begun)}, ${relative(begun)}`, took: secondsOf(run) };
   }
 
   /** @param {number} row @param {number} column */

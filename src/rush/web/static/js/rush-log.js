@@ -20,8 +20,9 @@ class Log extends Part {
   store = new LogStore();
   /** @type {string | null} */ first = null;
   /** @type {string | null} */ last = null;
-  before = false;
+  hasOlder = false;
   /** @type {number | null} */ total = null;
+  /** The address that was read. @type {string | null} */ source = null;
   reading = false;
   all = false;
   hit = -1;
@@ -34,7 +35,8 @@ class Log extends Part {
     return ["src", "level", "query", "follow", "wrap", "job-filter", "times"];
   }
 
-  setUp() {
+  constructor() {
+    super();
     this.rows = new LogRows();
     this.query = h("input", { type: "search", placeholder: "Search, or /pattern/", "aria-label": "Search the log", oninput: () => this.change("query", this.query.value) });
     this.query.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
@@ -143,7 +145,7 @@ class Log extends Part {
       this.source = src;
       this.epoch += 1;
       this.store.clear();
-      [this.first, this.last, this.before, this.all, this.reading] = [null, null, false, false, false];
+      [this.first, this.last, this.hasOlder, this.all, this.reading] = [null, null, false, false, false];
       this.take(await this.read(this.address({ limit: PAGE })), true);
       return;
     }
@@ -168,7 +170,7 @@ class Log extends Part {
   take(page, whole) {
     this.answer = page;
     this.querySelector(":scope > .part-error")?.remove();
-    if (whole || this.first === null) [this.first, this.before] = [page.first ?? null, Boolean(page.before)];
+    if (whole || this.first === null) [this.first, this.hasOlder] = [page.first ?? null, Boolean(page.before)];
     if (page.last) this.last = page.last;
     if (page.total !== undefined) this.total = page.total;
     if (page.lines.length === 0 && this.store.records.length === 0) return void this.replaceChildren(this.emptiness("Nothing has been logged yet."));
@@ -187,13 +189,13 @@ class Log extends Part {
 
   /** The page before; what is looked at stays where it is. @param {number} limit */
   async readBefore(limit) {
-    if (this.reading || !this.before || this.first === null) return false;
+    if (this.reading || !this.hasOlder || this.first === null) return false;
     this.reading = true;
     const { epoch } = this;
     try {
       const page = await this.read(this.address({ limit, before: this.first }));
       if (epoch !== this.epoch) return false;
-      this.before = Boolean(page.before) && page.lines.length > 0;
+      this.hasOlder = Boolean(page.before) && page.lines.length > 0;
       this.first = page.first ?? this.first;
       this.anchor();
       this.store.prepend(page.lines);
@@ -211,7 +213,7 @@ class Log extends Part {
   async readAll() {
     if (this.all) return;
     this.all = true;
-    while (this.before && this.all && this.isConnected) {
+    while (this.hasOlder && this.all && this.isConnected) {
       if (!(await this.readBefore(LARGE_PAGE))) {
         if (!this.reading) break;
         await new Promise((resolve) => setTimeout(resolve, 50));
@@ -291,7 +293,7 @@ class Log extends Part {
 
   paint() {
     this.space.style.height = `${this.height}px`;
-    const low = !this.before && this.store.rows * ROW < innerHeight * 0.6;
+    const low = !this.hasOlder && this.store.rows * ROW < innerHeight * 0.6;
     this.scroller.style.height = low ? `${Math.max(4, this.store.rows) * ROW + 20}px` : "";
     const count = Math.ceil(this.scroller.clientHeight / ROW) + 1;
     const top = Math.max(0, Math.min(this.rowAtTop, this.store.rows - 1));
@@ -305,9 +307,9 @@ class Log extends Part {
     const { store } = this;
     const number = (/** @type {number} */ n) => n.toLocaleString("en");
     const most = this.total !== null && this.total > store.records.length ? ` of about ${number(this.total)}` : "";
-    const words = [this.before ? `${number(store.records.length)}${most} lines read` : `${number(store.records.length)} ${store.records.length === 1 ? "line" : "lines"}`];
+    const words = [this.hasOlder ? `${number(store.records.length)}${most} lines read` : `${number(store.records.length)} ${store.records.length === 1 ? "line" : "lines"}`];
     if (store.shown.length !== store.records.length && !this.sifting) words.push(`${number(store.shown.length)} shown`);
-    if (this.all && this.before) words.push("reading on …");
+    if (this.all && this.hasOlder) words.push("reading on …");
     this.foot.textContent = words.join(" · ");
     const hits = `${number(store.hits.length)} ${store.hits.length === 1 ? "match" : "matches"}`;
     this.found.textContent = store.pattern ? (this.sifting ? `searching, ${Math.round(this.sifting * 100)} %` : this.hit >= 0 ? `${number(this.hit + 1)} of ${hits}` : hits) : "";

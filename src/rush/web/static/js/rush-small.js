@@ -16,6 +16,8 @@ setInterval(() => {
 learnNow(document.documentElement.dataset.now);
 
 class Time extends HTMLElement {
+  said = "";
+
   static get observedAttributes() {
     return ["at", "form"];
   }

@@ -7,7 +7,8 @@
 
 import { fill, h, s, safe, tool } from "./dom.js";
 import { Part, tooltip } from "./part.js";
-import { dayLabel, duration, instant, serverNow, step, tickLabel, ticks, zone } from "./time.js";
+import { dayLabel, duration, instant, serverNow, step, zone } from "./time.js";
+import { makeAxis, makeFoot } from "./timeline-axis.js";
 import { makeLane, percent, ROW, tipOf } from "./timeline-lane.js";
 import { criticalPath, idleTimes, scaleOf, spansOf } from "./timeline-scale.js";
 
@@ -42,7 +43,8 @@ class Timeline extends Part {
     return ["src", "gaps", "round", "selected", "job-href"];
   }
 
-  setUp() {
+  constructor() {
+    super();
     this.round = h("select", { "aria-label": "Round", onchange: () => this.view("round", this.round.value) });
     this.choice = h("select", { "aria-label": "Jobs shown", onchange: () => this.show(this.answer) });
     this.gaps = h("button", { type: "button", class: "button quiet small", onclick: () => this.view("gaps", this.collapsed ? "true" : "collapsed") });
@@ -221,68 +223,27 @@ class Timeline extends Part {
   }
 
   drawAxis() {
-    const { scale } = this;
-    if (!scale || !this.axis.clientWidth) return;
     const width = this.axis.clientWidth;
-    const marks = [];
-    const lines = [];
-    const size = step(1 / scale.perTime, Math.max(1, Math.floor(width / 84)));
-    let day = dayLabel(scale.from);
-    for (const segment of scale.segments.filter((each) => !each.gap)) {
-      let clear = segment.x0 * width;
-      for (const at of ticks(segment.t0, segment.t1, size)) {
-        const x = scale.place(at);
-        const today = dayLabel(at);
-        const words = tickLabel(at, size);
-        const label = today === day || today === words ? words : `${today} ${words}`;
-        const wide = label.length * 7 + 8;
-        const room = x * width >= clear && x * width + wide < segment.x1 * width + (segment.x1 === 1 ? 40 : 0);
-        const mark = h("div", { class: "tl-tick" }, room && h("span", {}, label));
-        mark.style.left = percent(x);
-        marks.push(mark);
-        lines.push(s("line", { x1: percent(x), x2: percent(x), y1: 0, y2: "100%" }));
-        if (room) [clear, day] = [x * width + wide, today];
-      }
-    }
-    for (const { t0, t1, x0, x1 } of scale.segments.filter((segment) => segment.gap)) {
-      const words = duration((t1 - t0) / 1000);
-      const gap = h("div", { class: "tl-gap", title: `${words} in which nothing ran are left out` }, h("span", {}, words));
-      gap.style.left = percent(x0);
-      gap.style.width = percent(x1 - x0);
-      marks.push(gap);
-      lines.push(...[x0, x1].map((x) => s("line", { class: "tl-break", x1: percent(x), x2: percent(x), y1: 0, y2: "100%" })));
-    }
-    this.grid.replaceChildren(...lines);
+    if (!this.scale || !width) return;
+    const { marks, lines } = makeAxis(this.scale, width);
     this.axis.replaceChildren(...marks);
-    this.corner.textContent = `${dayLabel(scale.from)}, ${zone(scale.from)}`;
+    this.grid.replaceChildren(...lines);
+    this.corner.textContent = `${dayLabel(this.scale.from)}, ${zone(this.scale.from)}`;
   }
 
   /** Thin lines from lane to lane along the path that decided. @param {number} now */
   drawPath(now) {
-    const scale = /** @type {NonNullable<Timeline["scale"]>} */ (this.scale);
-    const lines = [];
-    for (const [index, name] of this.path.entries()) {
-      const lane = this.lanes.get(name);
-      const before = this.lanes.get(this.path[index - 1]);
-      const span = this.spans.get(name)?.[0];
-      if (!lane || !before || !span) continue;
-      const x = percent(scale.place(span.from));
-      lines.push(s("line", { x1: x, x2: x, y1: before.element.dataset.middle, y2: lane.element.dataset.middle }));
-    }
-    this.route.replaceChildren(...lines);
-    const first = this.spans.get(this.path[0])?.[0];
-    const last = this.spans.get(this.path[this.path.length - 1]);
-    const took = first && last ? Math.max(...last.map((span) => span.ended ?? now)) - first.from : 0;
-    const names = this.path.length > 6 ? [...this.path.slice(0, 3), "…", ...this.path.slice(-2)] : this.path;
-    this.foot.replaceChildren(
-      ...this.key(),
-      this.path.length > 1 ? h("span", {}, h("b", {}, "Critical path: "), names.join(" → "), `, ${duration(took / 1000)}`) : "",
-    );
-  }
-
-  key() {
-    const entry = (/** @type {string} */ kind, /** @type {string} */ word) => h("span", { class: "tl-key" }, h("span", { class: `tl-part ${kind}` }), word);
-    return [entry("tl-back", "backing off"), entry("tl-wait", "waiting"), entry("tl-run", "running")];
+    const { place } = /** @type {NonNullable<Timeline["scale"]>} */ (this.scale);
+    const middles = this.path.map((job) => this.lanes.get(job)?.element.dataset.middle);
+    const begins = this.path.map((job) => this.spans.get(job)?.[0]?.from);
+    const lines = this.path.map((_, index) => {
+      const [x, y1, y2] = [begins[index], middles[index - 1], middles[index]];
+      return x === undefined || !y1 || !y2 ? null : s("line", { x1: percent(place(x)), x2: percent(place(x)), y1, y2 });
+    });
+    this.route.replaceChildren(...lines.filter((line) => line !== null));
+    const last = this.spans.get(this.path[this.path.length - 1]) ?? [];
+    const took = begins[0] === undefined ? 0 : Math.max(begins[0], ...last.map((span) => span.ended ?? now)) - begins[0];
+    this.foot.replaceChildren(...makeFoot(this.path, took / 1000));
   }
 
   // Lanes ---------------------------------------------------------------------------------------
