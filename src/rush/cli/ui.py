@@ -35,8 +35,9 @@ def ui(
 ) -> None:
     """Serve the dashboard and the HTTP API.
 
-    It goes on until Ctrl-C. While there are no accounts it serves this machine alone, and whoever comes may do
-    everything. As soon as there is one (`rush users add`) everybody must sign in.
+    It goes on until Ctrl-C. While there are no accounts it serves this machine alone, and
+    whoever comes may do everything. As soon as there is one (`rush users add`) everybody must
+    sign in.
 
     For example:
       rush ui

@@ -101,6 +101,11 @@ def remove(name: Name, /, *, options: DatabaseOptions = DATABASE_OPTIONS) -> Non
 
     For example:
       rush users remove alice
+
+    Parameters
+    ----------
+    name
+        The account's name.
     """
     context = Context(options)
     with client_of(context) as client:
@@ -161,6 +166,13 @@ def revoke(
 
     For example:
       rush users revoke robot nightly
+
+    Parameters
+    ----------
+    name
+        The account that the token is for.
+    label
+        What the token is called.
     """
     context = Context(options)
     with client_of(context) as client, noted(client, "revoke token", name, {"label": label}):
