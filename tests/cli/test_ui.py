@@ -55,6 +55,13 @@ def test_a_port_that_is_taken_is_said_so(rush: Rush, database: str) -> None:
     assert f"cannot listen on 127.0.0.1 port {port}" in ended.err
 
 
+def test_a_base_path_is_a_path(rush: Rush, database: str) -> None:
+    """It stands in every address, so it can be nothing else."""
+    ended = rush("ui", "--base-path", "/a b<", "--database-url", database)
+    assert ended.code == 2
+    assert "a base path is like /rush" in ended.err
+
+
 def test_accounts_come_and_go(rush: Rush, database: str, typed) -> None:
     """An account has a role and a password or tokens; each is said in the list."""
     there = ("--database-url", database)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import signal
 import socket
 from contextlib import suppress
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
+from rush.domain.names import quoted
 from rush.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ def ui(
     *,
     host: str = HOST,
     port: int | None = None,
-    base_path: Annotated[str, Parameter(metavar="PATH")] = "",
+    base_path: Annotated[str | None, Parameter(metavar="PATH")] = None,
     insecure_no_auth: Annotated[bool, Parameter(negative=())] = False,
     options: DatabaseOptions = DATABASE_OPTIONS,
 ) -> None:
@@ -57,12 +59,20 @@ def ui(
     """
     context = Context(options)
     url = context.database(create=True)
-    base = base_path.rstrip("/")
+    base = checked_base(base_path)
     server = dashboard(context, url, host, base=base, insecure=insecure_no_auth)
     listening = listen(host, port)
     context.out.say(f"http://{address(listening)}{base}/")
     context.out.note("Ctrl-C ends it")
     run_until_told(server, listening)
+
+
+def checked_base(path: str | None) -> str:
+    """What stands before every path, or nothing. Raises ConfigurationError for what is no path."""
+    base = (path or "").rstrip("/")
+    if base and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", base):
+        raise ConfigurationError(f"a base path is like /rush, not {quoted(base)}")
+    return base
 
 
 def dashboard(

@@ -72,7 +72,8 @@ def add(
 ) -> None:
     """Make an account, or change the role and password of one.
 
-    The password is asked for, or read from stdin where that is no terminal.
+    A viewer sees everything. An operator also starts, retries, cancels, pauses and drains. An
+    admin may do all. The password is asked for, or read from stdin where that is no terminal.
 
     For example:
       rush users add alice --role operator
@@ -83,8 +84,7 @@ def add(
     name
         The account's name.
     role
-        A viewer sees everything; an operator also starts, retries, cancels, pauses and drains;
-        an admin may do all.
+        What the account may do.
     no_password
         Leave the account without a password, for tokens only.
     """
