@@ -67,8 +67,10 @@ class Database:
     def close(self) -> None:
         """Close what is free; what is lent is closed when it comes back."""
         self._closed = True
-        for _ in range(self._free.qsize()):
-            if (client := self._free.get_nowait()) is not None:
+        # The queue gives back what was put last: so all of it is taken before anything is put.
+        free = [self._free.get_nowait() for _ in range(self._free.qsize())]
+        for client in free:
+            if client is not None:
                 client.close()
             self._free.put(None)
 
