@@ -16,3 +16,12 @@ def stuck_groups(session: Session) -> list[Any]:
     `first_at` to `last_at`, and some of the runs.
     """
     return session.many("stuck_groups", limit=MOST)
+
+
+def pipelines_not_running(session: Session) -> list[Any]:
+    """Pipelines that are paused, or (`error`) whose newest version cannot run."""
+    return session.many("pipelines_not_running")
+
+
+def pipeline_names(session: Session) -> list[str]:
+    return [row.name for row in session.many("pipeline_names")]

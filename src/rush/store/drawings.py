@@ -25,9 +25,19 @@ def grid_runs(
     return session.many("grid_runs", pipeline=pipeline, limit=limit, before=before)
 
 
-def grid_jobs(session: Session, version_ids: Iterable[int]) -> list[Sequence[str]]:
-    """The jobs of versions: of the newest first."""
-    return [row.jobs for row in session.many("grid_jobs", version_ids=array(version_ids))]
+def grid_jobs(session: Session, version_ids: Iterable[int]) -> dict[int, Sequence[str]]:
+    """The jobs of versions, in their order: of the newest version first."""
+    rows = session.many("grid_jobs", version_ids=array(version_ids))
+    return {row.version_id: row.jobs for row in rows}
+
+
+def newest_compiled(session: Session, pipeline: str) -> Any:
+    """The pipeline's `version_id`, None where none was compiled. None: there is no such pipeline."""
+    return session.one("newest_compiled", pipeline=pipeline)
+
+
+def version_definition(session: Session, version_id: int) -> dict[str, Any]:
+    return session.one("version_definition", version_id=version_id).definition
 
 
 def grid_states(

@@ -18,6 +18,7 @@ from rush.web import api, pages
 from rush.web.accounts import Accounts
 from rush.web.api import description, health
 from rush.web.database import CONNECTIONS, STATEMENT_TIMEOUT, Database
+from rush.web.grid import Depths
 from rush.web.guard import OpenDoor, guard, role_needed
 from rush.web.headers import LOOPBACK_NAMES, SafeHeaders
 from rush.web.live import Live
@@ -84,6 +85,7 @@ def create_app(options: Options) -> FastAPI:
         door=Accounts(database, options.base) if options.sign_in else OpenDoor(),
         templates=environment(options.base),
         metrics=Metrics(),
+        depths=Depths(),
         base=options.base,
     )
 

@@ -9,12 +9,12 @@ change. When a run begins a new round many squares are emptied at once: then all
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rush.errors import ConfigurationError, DefinitionError, NotFoundError
+from rush.errors import ConfigurationError, NotFoundError
 from rush.store import drawings, overview
 from rush.store.session import Session
 from rush.web.api.models import Grid, GridJob, GridRun, GridStates
@@ -58,21 +58,49 @@ class Cursor:
             raise ConfigurationError("this is no cursor of a grid: begin without one") from None
 
 
-def structure(session: Session, window: Window, older: str) -> Grid:
+class Depths:
+    """How deep each job lies in the graph of a version. A version does not change: it is kept."""
+
+    def __init__(self, versions: int = 50) -> None:
+        self._versions = versions
+        self._known: dict[int, dict[str, int]] = {}
+
+    def of(self, session: Session, version_id: int) -> dict[str, int]:
+        known = self._known.get(version_id)
+        if known is None:
+            known = depths(drawings.version_definition(session, version_id))
+            if len(self._known) >= self._versions:
+                del self._known[next(iter(self._known))]
+            self._known[version_id] = known
+        return known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """What a grid is made of: its runs, the newest first, and the jobs of their versions."""
+
+    runs: list[Any]
+    newest: int | None
+    jobs: dict[int, Sequence[str]]
+
+    @property
+    def names(self) -> list[str]:
+        """The jobs of the newest version first, then those that only older ones have."""
+        names: dict[str, None] = {}
+        for jobs in self.jobs.values():
+            names |= dict.fromkeys(jobs)
+        return list(names)
+
+
+def structure(session: Session, window: Window, known: Depths, older: str) -> Grid:
     """The rows and columns. `older` is an address that lacks the number to look below."""
-    row = overview.pipeline(session, window.pipeline)
-    if row is None:
-        raise NotFoundError(f"there is no pipeline {window.pipeline}")
-    runs = _runs(session, window)
-    try:
-        levels = depths(row.definition)
-    except DefinitionError:
-        levels = {}
-    names = _names(session, runs, newest=levels)
+    columns = _columns(session, window)
+    levels = {} if columns.newest is None else known.of(session, columns.newest)
+    runs = columns.runs
     return Grid(
         pipeline=window.pipeline,
         now=_now(session),
-        jobs=[GridJob(job=name, depth=levels.get(name, 0)) for name in names],
+        jobs=[GridJob(job=name, depth=levels.get(name, 0)) for name in columns.names],
         runs=[GridRun.model_validate(run) for run in reversed(runs)],
         older=f"{older}{runs[-1].jobinstance}" if len(runs) == window.limit else None,
     )
@@ -80,18 +108,12 @@ def structure(session: Session, window: Window, older: str) -> Grid:
 
 def states(session: Session, window: Window, after: str | None) -> GridStates:
     """Every square; with a cursor those that may have changed since."""
-    row = overview.pipeline(session, window.pipeline)
-    if row is None:
-        raise NotFoundError(f"there is no pipeline {window.pipeline}")
     now = _now(session)
-    runs = _runs(session, window)
-    try:
-        names = _names(session, runs, newest=depths(row.definition))
-    except DefinitionError:
-        names = _names(session, runs, newest=())
+    columns = _columns(session, window)
+    runs = columns.runs
     cursor = str(_cursor(runs, now))
     if after is None:
-        return GridStates(now=now, cursor=cursor, cells=_cells(session, runs, names))
+        return GridStates(now=now, cursor=cursor, cells=_cells(session, columns))
     known = Cursor.parse(after)
     open_ = [run for run in runs if run.id in known.rounds or run.id > known.newest]
     if any(run.round != known.rounds.get(run.id, run.round) for run in open_) or any(
@@ -101,40 +123,41 @@ def states(session: Session, window: Window, after: str | None) -> GridStates:
     return GridStates(
         now=now,
         cursor=cursor,
-        changes=_changes(session, open_, names, since=known.until - LATE),
+        changes=_changes(session, open_, columns.names, since=known.until - LATE),
         runs=[GridRun.model_validate(run) for run in open_],
     )
 
 
-def _runs(session: Session, window: Window) -> list[Any]:
-    return drawings.grid_runs(session, window.pipeline, limit=window.limit, before=window.before)
+def _columns(session: Session, window: Window) -> Columns:
+    row = drawings.newest_compiled(session, window.pipeline)
+    if row is None:
+        raise NotFoundError(f"there is no pipeline {window.pipeline}")
+    runs = drawings.grid_runs(session, window.pipeline, limit=window.limit, before=window.before)
+    versions = {run.version_id for run in runs}
+    if row.version_id is not None:
+        versions.add(row.version_id)
+    jobs = drawings.grid_jobs(session, sorted(versions))
+    return Columns(runs=runs, newest=row.version_id, jobs=jobs)
 
 
-def _names(session: Session, runs: Iterable[Any], newest: Iterable[str]) -> list[str]:
-    """The jobs of the newest version first, then those that only older ones have."""
-    names = dict.fromkeys(newest)
-    for jobs in drawings.grid_jobs(session, sorted({run.version_id for run in runs})):
-        names |= dict.fromkeys(jobs)
-    return list(names)
-
-
-def _cells(session: Session, runs: Sequence[Any], names: Sequence[str]) -> dict[str, str]:
+def _cells(session: Session, columns: Columns) -> dict[str, str]:
+    runs = columns.runs
     if not runs:
         return {}
     since = min(run.created_at for run in runs)
     known = drawings.grid_states(session, [run.id for run in runs], since=since)
-    versions = _jobs_by_version(session, runs)
+    names = columns.names
     return {
-        str(run.id): "".join(
-            LETTERS[known[run.id][name]]
-            if name in known[run.id]
-            else NOTHING_YET
-            if name in versions.get(run.version_id, ())
-            else NO_SUCH_JOB
-            for name in names
-        )
+        str(run.id): _letters(names, known[run.id], frozenset(columns.jobs[run.version_id]))
         for run in runs
     }
+
+
+def _letters(names: Iterable[str], states: Mapping[str, str], jobs: frozenset[str]) -> str:
+    return "".join(
+        LETTERS[states[name]] if name in states else NOTHING_YET if name in jobs else NO_SUCH_JOB
+        for name in names
+    )
 
 
 def _changes(
@@ -148,14 +171,6 @@ def _changes(
         for job, state in states.items()
         if job in places
     ]
-
-
-def _jobs_by_version(session: Session, runs: Iterable[Any]) -> dict[int, frozenset[str]]:
-    versions = {run.version_id for run in runs}
-    return {
-        version: frozenset(name for jobs in drawings.grid_jobs(session, [version]) for name in jobs)
-        for version in versions
-    }
 
 
 def _cursor(runs: Iterable[Any], now: datetime) -> Cursor:

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from rush.client import Client
 from rush.web.database import Database
+from rush.web.grid import Depths
 from rush.web.live import Live
 from rush.web.metrics import Metrics
 
@@ -30,6 +31,7 @@ class Site:
     door: OpenDoor | Accounts
     templates: Environment
     metrics: Metrics
+    depths: Depths
     #: What stands before every path, behind a proxy: `/rush`, or nothing.
     base: str
 

@@ -14,3 +14,15 @@ SELECT s.pipeline, s.job, e.error, count(*) AS jobs, min(s.failed_at) AS first_a
         ORDER BY a.attempt DESC LIMIT 1) e ON true
  GROUP BY s.pipeline, s.job, e.error
  ORDER BY last_at DESC;
+
+-- name: pipelines_not_running :many
+-- Pipelines that are paused, or whose newest version cannot run.
+SELECT p.name, p.paused, v.error
+  FROM rush.pipeline p
+  JOIN LATERAL (SELECT error FROM rush.pipeline_version v
+                 WHERE v.pipeline = p.name ORDER BY version DESC LIMIT 1) v ON true
+ WHERE p.paused OR v.error IS NOT NULL
+ ORDER BY p.name;
+
+-- name: pipeline_names :many
+SELECT name FROM rush.pipeline ORDER BY name;

@@ -33,6 +33,18 @@ SELECT j.version_id, array_agg(j.name ORDER BY j.position) AS jobs
  GROUP BY j.version_id
  ORDER BY j.version_id DESC;
 
+-- name: newest_compiled :one
+-- The newest version of a pipeline that the master has compiled, where there is one.
+SELECT p.name, v.id AS version_id
+  FROM rush.pipeline p
+  LEFT JOIN LATERAL (SELECT id FROM rush.pipeline_version v
+                      WHERE v.pipeline = p.name AND v.compiled_at IS NOT NULL AND v.error IS NULL
+                      ORDER BY version DESC LIMIT 1) v ON true
+ WHERE p.name = %(pipeline)s;
+
+-- name: version_definition :one
+SELECT definition FROM rush.pipeline_version WHERE id = %(version_id)s;
+
 -- name: grid_ended :many
 -- How the jobs of some runs have ended since an instant: of each its newest attempt. What
 -- has failed is live still.

@@ -142,7 +142,7 @@ def grid_structure(
     base = site_of(request).base
     older = f"{base}/api/v1/pipelines/{quote(name, safe='')}/grid?runs={runs}&before="
     window = Window(pipeline=name, limit=runs, before=before)
-    return client.read_at_once(grid.structure, window, older)
+    return client.read_at_once(grid.structure, window, site_of(request).depths, older)
 
 
 @router.get("/pipelines/{name}/grid/states", tags=["pipelines"], response_model_exclude_none=True)

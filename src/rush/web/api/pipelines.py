@@ -71,9 +71,8 @@ def versions(client: ClientDep, name: str) -> list[Version]:
 @needs(Role.viewer)
 def statistics(client: ClientDep, name: str) -> Statistics:
     """How the last runs of a pipeline went."""
-    for row in client.read(overview.pipelines, runs=LAST_RUNS):
-        if row.name == name:
-            return drawing.statistics(row.last_runs)
+    for row in client.read(overview.pipelines, runs=LAST_RUNS, name=name):
+        return drawing.statistics(row.last_runs)
     raise NotFoundError(f"there is no pipeline {name}")
 
 

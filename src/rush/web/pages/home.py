@@ -25,7 +25,7 @@ def home(request: Request, client: ClientDep) -> Response:
     queued = [row for row in client.read(measures.jobs) if row.state in ("Ready", "Waiting")]
     ready = [row for row in queued if row.state == "Ready"]
     groups = client.read(attention.stuck_groups)
-    pipelines = client.pipelines()
+    not_running = client.read(attention.pipelines_not_running)
     running = _running(workers)
     return page(
         request,
@@ -41,9 +41,9 @@ def home(request: Request, client: ClientDep) -> Response:
         pending=client.read(measures.rest),
         groups=groups[:GROUPS],
         more_groups=max(0, len(groups) - GROUPS),
-        paused=[row.name for row in pipelines if row.paused],
-        broken=[row for row in pipelines if row.error],
-        any_pipeline=bool(pipelines),
+        paused=[row.name for row in not_running if row.paused],
+        broken=[row for row in not_running if row.error],
+        any_pipeline=bool(client.read(attention.pipeline_names)),
         running=running[:RUNNING],
         more_running=max(0, len(running) - RUNNING),
     )

@@ -15,7 +15,7 @@ import yaml
 from fastapi import APIRouter, Request, Response
 
 from rush.client import Client
-from rush.domain.rows import VersionRow
+from rush.domain.rows import PipelineRow, VersionRow
 from rush.errors import NotFoundError
 from rush.store import overview, run_reads
 from rush.store.run_search import RunFilter, find_runs
@@ -33,6 +33,11 @@ Tab = Literal["grid", "graph", "runs", "trends", "definition", "run"]
 TABS: tuple[Tab, ...] = ("grid", "graph", "runs", "trends", "definition", "run")
 
 PAGE = 50
+
+#: libyaml's where it is there: of thousands of jobs the other one takes seconds.
+DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+#: So many lines are shown.
+MOST_LINES = 5000
 
 #: What comes first in a definition as people read it. JSON in PostgreSQL keeps no order.
 ORDER = (
@@ -73,10 +78,10 @@ def pipeline(
     against: int | None = None,
     like: int | None = None,
 ) -> Response:
-    definition = client.pipeline(name)
-    row = next(
-        each for each in client.read(overview.pipelines, runs=LAST_RUNS) if each.name == name
-    )
+    rows = client.read(overview.pipelines, runs=LAST_RUNS, name=name)
+    # Where there is none, this says what was probably meant.
+    row = rows[0] if rows else client.pipeline(name)
+    assert isinstance(row, PipelineRow)
     view: dict[str, Any] = {"runs": max(1, min(runs, 200)), "before": before}
     match tab:
         case "runs":
@@ -88,7 +93,7 @@ def pipeline(
         case "definition":
             view |= _definition(client, name, version, against)
         case "run":
-            view |= _form(client, definition.definition, like)
+            view |= _form(client, client.pipeline(name).definition, like)
         case _:
             pass
     return page(
@@ -110,7 +115,13 @@ def _definition(
     shown = _version(versions, version) if version else versions[0]
     earlier = _version(versions, against) if against else None
     lines = list(_lines(shown, earlier))
-    return {"versions": versions, "shown": shown, "earlier": earlier, "lines": lines}
+    return {
+        "versions": versions,
+        "shown": shown,
+        "earlier": earlier,
+        "lines": lines[:MOST_LINES],
+        "cut": max(0, len(lines) - MOST_LINES),
+    }
 
 
 def _version(versions: list[VersionRow], number: int) -> VersionRow:
@@ -125,22 +136,24 @@ def _lines(shown: VersionRow, earlier: VersionRow | None) -> Iterator[Line]:
     if earlier is None:
         yield from (Line(kind="", text=text) for text in new)
         return
-    for line in difflib.ndiff(_text(earlier.definition), new):
-        match line[:2]:
-            case "+ ":
-                yield Line(kind="new", text=line[2:])
-            case "- ":
-                yield Line(kind="old", text=line[2:])
-            case "  ":
-                yield Line(kind="", text=line[2:])
-            case _:
-                """Where in a line the difference is: not shown."""
+    old = _text(earlier.definition)
+    compared = difflib.SequenceMatcher(None, old, new)
+    for what, i, k, j, m in compared.get_opcodes():
+        if what == "equal":
+            yield from (Line(kind="", text=text) for text in new[j:m])
+        else:
+            yield from (Line(kind="old", text=text) for text in old[i:k])
+            yield from (Line(kind="new", text=text) for text in new[j:m])
 
 
 def _text(definition: Mapping[str, Any]) -> list[str]:
     """As people write it, and without its secrets."""
-    text = yaml.safe_dump(
-        _ordered(redacted(definition)), sort_keys=False, allow_unicode=True, width=100
+    text = yaml.dump(
+        _ordered(redacted(definition)),
+        Dumper=DUMPER,
+        sort_keys=False,
+        allow_unicode=True,
+        width=100,
     )
     return text.splitlines()
 

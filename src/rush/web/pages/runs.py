@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from rush.domain.states import RunState
+from rush.store import attention
 from rush.store.run_search import COUNTED, RunFilter, count_runs, find_runs
 from rush.web.actions import MOST
 from rush.web.guard import Role, needs
@@ -52,7 +53,7 @@ def runs(
         counted=COUNTED,
         matching=matching,
         most=MOST,
-        pipelines=[row.name for row in client.pipelines()],
+        pipelines=client.read(attention.pipeline_names),
         spans=SPANS,
         states=states,
         since=since,
