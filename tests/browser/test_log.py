@@ -186,3 +186,14 @@ def answer_new(page: Page, texts: list[str]) -> None:
         )
 
     page.route("**/data/log/nightly?*after=*", answer, times=1)
+
+
+def test_where_one_job_speaks_it_is_not_named(show: Show) -> None:
+    """The log of one attempt has no column that says whose it is, until another speaks."""
+    page = show("rush-log", "few", src="/data/log/one")
+    expect(page.locator(".lg-row").first).to_contain_text("reading")
+    expect(page.locator(".lg-job").first).to_be_hidden()
+
+    page.route("**/data/log/one?*after=*", lambda route: route.fulfill(json=shapes.log("few", {})))
+    page.evaluate("document.querySelector('rush-log').refresh()")
+    expect(page.locator(".lg-job").first).to_be_visible()

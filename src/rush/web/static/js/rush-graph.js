@@ -50,12 +50,14 @@ class Graph extends Part {
     this.view = new View(this.svg, this.layer, () => this.paint());
     this.choice = h("select", { "aria-label": "Part of the graph", onchange: () => this.choose(this.choice.value) });
     this.find = h("input", { type: "search", placeholder: "Find a job", "aria-label": "Find a job", onkeydown: (/** @type {KeyboardEvent} */ event) => event.key === "Enter" && this.seek() });
+    this.following = tool("follow", "Follow what runs", () => this.follow(this.following.getAttribute("aria-pressed") !== "true"), { text: "Follow", "aria-pressed": "false" });
     this.turn = tool("down", "Top to bottom", () => this.setAttributeAndTell("direction", this.direction === "right" ? "down" : "right"));
     this.tools = h(
       "div",
       { class: "gr-tools row" },
       this.choice,
       this.find,
+      this.following,
       h("span", { class: "end joined" }, this.turn, tool("minus", "Smaller", () => this.view.zoom(1 / 1.4)), tool("plus", "Larger", () => this.view.zoom(1.4)), tool("fit", "Show all", () => this.fit(true))),
     );
     this.mapLayer = s("g", { class: "gr-far" });
@@ -148,6 +150,8 @@ class Graph extends Part {
     }
     this.svg.setAttribute("aria-label", `Graph of ${this.jobs.length} jobs. Arrow keys follow the edges, Enter opens a job.`);
     this.mark();
+    this.following.hidden = answer.run?.state !== "Running" || jobs.length < 12;
+    if (this.following.getAttribute("aria-pressed") === "true") this.follow(true);
   }
 
   layOut() {
@@ -179,6 +183,13 @@ class Graph extends Part {
     const matters = this.jobs.find((job) => job.state === "Stuck" || job.state === "Failed") ?? this.jobs.find((job) => job.state === "Running") ?? this.jobs[0];
     const place = /** @type {Placed} */ (this.places.get(matters.job));
     this.view.show(0.8, { x: place.x + place.width / 2, y: place.y + place.height / 2 });
+  }
+
+  /** Keeps what runs in the window. @param {boolean} on */
+  follow(on) {
+    this.following.setAttribute("aria-pressed", String(on));
+    const running = on ? this.jobs.find((job) => job.state === "Running") : undefined;
+    if (running) this.goTo(running.job, false);
   }
 
   /** @param {GraphJob[]} jobs */

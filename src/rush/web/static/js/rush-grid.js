@@ -112,6 +112,7 @@ class Grid extends Part {
     this.model.fill(answer.cells ?? {});
     if (answer.older && safe(answer.older)) this.older.href = answer.older;
     this.older.hidden = !answer.older;
+    this.tools.hidden = !answer.older && answer.jobs.length < 12;
     this.choice.hidden = this.find.hidden = answer.jobs.length < 12;
     this.rechoose();
     if (atEnd) this.toEnd();
