@@ -156,7 +156,9 @@ def test_terminal_escapes_do_nothing(show: Show) -> None:
         page.locator(".lg-text", has_text="red without end").first.locator(".a-ink1")
     ).to_have_text("red without end")
     expect(page.locator(".lg-text", has_text="bell").first).to_have_text(r"bell\x08\x00")
-    expect(page.locator(".lg-text", has_text="too red").first.locator("span")).to_have_css("color", re.compile("^oklab"))
+    expect(page.locator(".lg-text", has_text="too red").first.locator("span")).to_have_css(
+        "color", re.compile("^oklab")
+    )
     expect(page.locator(".lg-text", has_text="gnp").first).to_have_text(r"\u202egnp.exe")
 
 

@@ -199,7 +199,7 @@ class Timeline extends Part {
     const within = (/** @type {number} */ at) => (width > 0 ? (place(at) - x0) / width : 0);
     const ready = within(span.ready ?? span.from);
     const started = within(span.started ?? end);
-    parts.back.style.width = percent(span.failed === null ? 0 : ready);
+    if (parts.back) parts.back.style.width = percent(ready);
     parts.wait.style.left = percent(ready);
     parts.wait.style.width = percent(Math.max(0, started - ready));
     if (parts.run) {
