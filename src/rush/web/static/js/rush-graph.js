@@ -32,6 +32,8 @@ class Graph extends Part {
   /** What it began with. @type {string | null} */ first = null;
   stateful = false;
   laidOut = "";
+  /** The part and direction that were asked for when it was laid out. */
+  asked = "";
   current = "";
   timer = 0;
   repaint = 0;
@@ -137,10 +139,13 @@ class Graph extends Part {
     const text = JSON.stringify([this.direction, this.stateful, part.jobs.map((job) => [job.job, job.depends_on])]);
     this.jobs = part.jobs;
     this.drawChoices(jobs);
+    const asked = `${this.focusOn} ${this.direction}`;
     if (text !== this.laidOut) {
-      this.laidOut = text;
+      const anchor = asked === this.asked ? this.anchor() : null;
+      [this.laidOut, this.asked] = [text, asked];
       this.layOut();
-      this.fit(false);
+      if (anchor && this.places.has(anchor.job)) this.hold(anchor);
+      else this.fit(false);
     } else {
       for (const [name, node] of this.nodes) {
         const job = /** @type {GraphJob} */ (this.byName.get(name));
@@ -183,6 +188,24 @@ class Graph extends Part {
     const matters = this.jobs.find((job) => job.state === "Stuck" || job.state === "Failed") ?? this.jobs.find((job) => job.state === "Running") ?? this.jobs[0];
     const place = /** @type {Placed} */ (this.places.get(matters.job));
     this.view.show(0.8, { x: place.x + place.width / 2, y: place.y + place.height / 2 });
+  }
+
+  /** The box nearest to the middle of the window, and where it is in it. */
+  anchor() {
+    const { x, y, width, height } = this.view.window;
+    let found = null;
+    let least = Infinity;
+    for (const [job, at] of this.places) {
+      const far = Math.hypot(at.x + at.width / 2 - x - width / 2, at.y + at.height / 2 - y - height / 2);
+      if (far < least) [least, found] = [far, { job, x: at.x, y: at.y }];
+    }
+    return found;
+  }
+
+  /** After a new layout, what was looked at stays where it was. @param {{job: string, x: number, y: number}} anchor */
+  hold({ job, x, y }) {
+    const at = /** @type {Placed} */ (this.places.get(job));
+    this.view.pan((x - at.x) * this.view.scale, (y - at.y) * this.view.scale);
   }
 
   /** Keeps what runs in the window. @param {boolean} on */

@@ -297,6 +297,7 @@ class Grid extends Part {
   onPoint(event) {
     const cell = this.cellAt(event);
     if (cell || !this.byKey) this.point(cell, false);
+    this.scroller.style.cursor = cell ? "pointer" : "";
     const head = /** @type {any} */ (event.target).closest(".gd-head a")?.dataset.column;
     if (cell) tooltip(this.tipOf(...cell), event.clientX, event.clientY);
     else if (head !== undefined) {
