@@ -199,3 +199,23 @@ def test_where_one_job_speaks_it_is_not_named(show: Show) -> None:
     page.route("**/data/log/one?*after=*", lambda route: route.fulfill(json=shapes.log("few", {})))
     page.evaluate("document.querySelector('rush-log').refresh()")
     expect(page.locator(".lg-job").first).to_be_visible()
+
+
+def test_lines_that_come_during_a_search_keep_their_order(show: Show) -> None:
+    """What is read while a search goes through a long log is shown once, at its end."""
+    page = show("rush-log", "one")
+
+    shown = page.evaluate(
+        """async () => {
+            const { LogStore } = await import("/static/js/log-store.js");
+            const line = text => [null, "INFO", "load", 0, 1, 1, text];
+            const store = new LogStore();
+            store.append(Array.from({ length: 300_000 }, (_, n) => line(`number ${n}`)));
+            store.search("number \\d*7");
+            const sifted = store.sift();
+            store.append([line("number 7 late")]);
+            return [await sifted, store.shown.length, store.shown.every((place, n) => place === n)];
+        }"""
+    )
+
+    assert shown == [True, 300_001, True]

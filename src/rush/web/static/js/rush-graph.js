@@ -9,9 +9,9 @@ import { fill, h, s, safe, tool } from "./dom.js";
 import { makeBox, setState, sizeOf, tick, wordsOf } from "./graph-box.js";
 import { firstFocus, neighbours, partOf } from "./graph-focus.js";
 import { layOut, pathOf } from "./graph-layout.js";
+import { farPaths, GraphMap } from "./graph-map.js";
 import { View } from "./graph-view.js";
 import { Part, tooltip } from "./part.js";
-import { STATES, stateClass } from "./state.js";
 
 /** @typedef {import("./graph-focus.js").GraphJob} GraphJob */
 /** @typedef {import("./graph-layout.js").Placed} Placed */
@@ -20,7 +20,6 @@ import { STATES, stateClass } from "./state.js";
 const READABLE = 0.45;
 /** What cannot be shown whole at this scale begins with a part. */
 const ENOUGH = matchMedia("(max-width: 480px)").matches ? 0.7 : 0.5;
-const MAP = { width: 176, height: 104 };
 
 class Graph extends Part {
   /** @type {GraphJob[]} */ jobs = [];
@@ -62,11 +61,8 @@ class Graph extends Part {
       this.following,
       h("span", { class: "end joined" }, this.turn, tool("minus", "Smaller", () => this.view.zoom(1 / 1.4)), tool("plus", "Larger", () => this.view.zoom(1.4)), tool("fit", "Show all", () => this.fit(true))),
     );
-    this.mapLayer = s("g", { class: "gr-far" });
-    this.mapWindow = s("rect", { class: "gr-window" });
-    this.map = s("svg", { class: "gr-map", "aria-hidden": "true" }, this.mapLayer, this.mapWindow);
-    this.frame = h("div", { class: "gr-frame-box" }, this.svg, this.map);
-    for (const event of ["pointerdown", "pointermove"]) this.map.addEventListener(event, (/** @type {PointerEvent} */ at) => at.buttons && this.onMap(at));
+    this.map = new GraphMap(this.view);
+    this.frame = h("div", { class: "gr-frame-box" }, this.svg, this.map.svg);
     this.svg.addEventListener("click", (/** @type {MouseEvent} */ event) => this.onClick(event));
     this.svg.addEventListener("dblclick", (/** @type {MouseEvent} */ event) => this.onDouble(event));
     this.svg.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.onKey(event));
@@ -238,18 +234,9 @@ class Graph extends Part {
 
   /** The whole graph as a path a state. */
   drawFar() {
-    /** @type {Map<string, string[]>} */
-    const boxes = new Map();
-    for (const job of this.jobs) {
-      const { x, y, width, height } = /** @type {Placed} */ (this.places.get(job.job));
-      const key = job.state ?? "";
-      if (!boxes.has(key)) boxes.set(key, []);
-      boxes.get(key)?.push(`M${x} ${y}h${width}v${height}h${-width}z`);
-    }
-    const paths = ["", ...STATES].filter((state) => boxes.has(state)).map((state) => s("path", { class: `gr-all ${stateClass(state)}`, d: boxes.get(state)?.join("") }));
-    const lines = s("path", { class: "gr-lines", d: this.edges.map((edge) => edge.d).join("") });
-    this.far.replaceChildren(lines, ...paths);
-    this.mapLayer.replaceChildren(...paths.map((path) => path.cloneNode()));
+    const paths = farPaths(this.jobs, this.places);
+    this.far.replaceChildren(s("path", { class: "gr-lines", d: this.edges.map((edge) => edge.d).join("") }), ...paths);
+    this.map.layer.replaceChildren(...paths.map((path) => path.cloneNode()));
     this.view.pan(0, 0);
   }
 
@@ -259,7 +246,7 @@ class Graph extends Part {
     this.near.setAttribute("display", readable ? "inline" : "none");
     this.svg.setAttribute("tabindex", readable ? "-1" : "0");
     if (readable) this.paintNear();
-    this.paintMap();
+    this.map.paint();
   }
 
   /** Makes what has come into the window, and removes what has left it, but never what has the focus. */
@@ -302,32 +289,12 @@ class Graph extends Part {
     for (const [name, { element }] of this.nodes) element.setAttribute("tabindex", name === wanted ? "0" : "-1");
   }
 
-  paintMap() {
-    const show = !this.view.fits && this.jobs.length > 1;
-    this.map.classList.toggle("gr-hidden", !show);
-    if (!show) return;
-    const { width, height } = this.view;
-    const scale = Math.min(MAP.width / width, MAP.height / height);
-    this.map.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    this.map.setAttribute("width", (width * scale).toFixed(1));
-    this.map.setAttribute("height", (height * scale).toFixed(1));
-    const seen = this.view.window;
-    for (const side of /** @type {const} */ (["x", "y", "width", "height"])) this.mapWindow.setAttribute(side, seen[side].toFixed(1));
-    this.mapWindow.setAttribute("stroke-width", (1.5 / scale).toFixed(1));
-  }
-
   mark() {
     const chosen = this.getAttribute("selected");
     for (const [name, { element }] of this.nodes) element.classList.toggle("is-selected", name === chosen);
   }
 
   // Pointer and keyboard ------------------------------------------------------------------------------
-
-  /** @param {PointerEvent} event */
-  onMap(event) {
-    const box = this.map.getBoundingClientRect();
-    this.view.show(this.view.scale, { x: ((event.clientX - box.left) / box.width) * this.view.width, y: ((event.clientY - box.top) / box.height) * this.view.height });
-  }
 
   /** The job at a point of the window, where boxes are no elements. @param {MouseEvent} event */
   jobAt(event) {

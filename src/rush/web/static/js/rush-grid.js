@@ -371,7 +371,7 @@ class Grid extends Part {
     const { job, run, state } = this.wordsOf(row, column);
     this.status.textContent = `${job}, run ${run.jobinstance}: ${state}`;
     const box = this.scroller.getBoundingClientRect();
-    tooltip(this.tipOf(row, column), box.left + this.nameWidth + column * CELL - this.scroller.scrollLeft + CELL, box.top + HEAD + row * CELL - this.scroller.scrollTop);
+    tooltip(this.tipOf(row, column), box.left + this.nameWidth + column * CELL - this.scroller.scrollLeft, box.top + HEAD + (row + 1) * CELL - this.scroller.scrollTop - 8);
   }
 }
 
