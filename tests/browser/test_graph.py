@@ -191,3 +191,25 @@ def test_an_empty_pipeline(show: Show) -> None:
     page = show("rush-graph", "empty")
 
     expect(page.locator(".empty")).to_contain_text("This pipeline has no jobs.")
+
+
+def test_what_comes_moves_nothing(show: Show) -> None:
+    """When a job more has failed, the part that is shown grows, and what was looked at stays in place."""
+    page = show("rush-graph", "large")
+    more = shapes.large_graph()
+    more["jobs"][1020]["state"] = "Failed"
+    page.route("**/data/graph/large", lambda route: route.fulfill(json=more))
+    held = page.evaluate("document.querySelector('rush-graph').anchor().job")
+    before = page.locator(f'.gr-box[data-job="{held}"]').bounding_box()
+    assert before is not None
+
+    page.evaluate("document.querySelector('rush-graph').refresh()")
+    until(page, "() => document.querySelector('rush-graph').jobs.length > 21")
+    page.evaluate(
+        "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
+
+    after = page.locator(f'.gr-box[data-job="{held}"]').bounding_box()
+    assert after is not None
+    assert abs(after["x"] - before["x"]) < 40
+    assert abs(after["y"] - before["y"]) < 40

@@ -130,3 +130,16 @@ def test_a_pipeline_that_never_ran(show: Show) -> None:
 
     expect(page.locator(".empty")).to_contain_text("This pipeline has not run yet.")
     expect(page.locator(".empty code")).to_have_text("rush run etl")
+
+
+def test_another_theme_repaints_the_squares(show: Show) -> None:
+    """What is painted follows the theme as everything else does."""
+    page = show("rush-grid", "three")
+    before = colours(page, 0, 1)
+
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page.evaluate(
+        "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
+
+    assert colours(page, 0, 1) != before

@@ -156,7 +156,9 @@ def test_terminal_escapes_do_nothing(show: Show) -> None:
         page.locator(".lg-text", has_text="red without end").first.locator(".a-ink1")
     ).to_have_text("red without end")
     expect(page.locator(".lg-text", has_text="bell").first).to_have_text(r"bell\x08\x00")
-    expect(page.locator(".lg-text", has_text="too red").first.locator("span")).to_have_css("color", re.compile("^oklab"))
+    expect(page.locator(".lg-text", has_text="too red").first.locator("span")).to_have_css(
+        "color", re.compile("^oklab")
+    )
     expect(page.locator(".lg-text", has_text="gnp").first).to_have_text(r"\u202egnp.exe")
 
 
@@ -186,3 +188,34 @@ def answer_new(page: Page, texts: list[str]) -> None:
         )
 
     page.route("**/data/log/nightly?*after=*", answer, times=1)
+
+
+def test_where_one_job_speaks_it_is_not_named(show: Show) -> None:
+    """The log of one attempt has no column that says whose it is, until another speaks."""
+    page = show("rush-log", "few", src="/data/log/one")
+    expect(page.locator(".lg-row").first).to_contain_text("reading")
+    expect(page.locator(".lg-job").first).to_be_hidden()
+
+    page.route("**/data/log/one?*after=*", lambda route: route.fulfill(json=shapes.log("few", {})))
+    page.evaluate("document.querySelector('rush-log').refresh()")
+    expect(page.locator(".lg-job").first).to_be_visible()
+
+
+def test_lines_that_come_during_a_search_keep_their_order(show: Show) -> None:
+    """What is read while a search goes through a long log is shown once, at its end."""
+    page = show("rush-log", "one")
+
+    shown = page.evaluate(
+        """async () => {
+            const { LogStore } = await import("/static/js/log-store.js");
+            const line = text => [null, "INFO", "load", 0, 1, 1, text];
+            const store = new LogStore();
+            store.append(Array.from({ length: 300_000 }, (_, n) => line(`number ${n}`)));
+            store.search("number \\d*7");
+            const sifted = store.sift();
+            store.append([line("number 7 late")]);
+            return [await sifted, store.shown.length, store.shown.every((place, n) => place === n)];
+        }"""
+    )
+
+    assert shown == [True, 300_001, True]

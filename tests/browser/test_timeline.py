@@ -85,6 +85,22 @@ def test_the_path_that_decided_is_stronger(show: Show) -> None:
     assert box_of(page, "join", "run")["height"] > box_of(page, "load_weather", "run")["height"]
 
 
+def test_tries_of_a_job_stand_in_one_row(show: Show) -> None:
+    """One attempt follows the other, also where the clock says they touch; what is Stuck stands behind."""
+    page = show("rush-timeline", "long")
+
+    expect(page.locator(".tl-foot")).to_contain_text("crawl → index → publish, 3 d 00 h")
+    tops = page.locator('[data-job="publish"] .tl-bar').evaluate_all(
+        "bars => bars.map(bar => bar.offsetTop)"
+    )
+    assert tops == [0, 0, 0, 0]
+    failed = page.locator('[data-job="publish"] .tl-bar').nth(2).bounding_box()
+    stuck = page.locator('[data-job="publish"] .tl-bar').nth(3).bounding_box()
+    assert failed is not None
+    assert stuck is not None
+    assert abs(stuck["x"] - failed["x"] - failed["width"]) < 2
+
+
 def test_what_runs_grows_with_the_time(show: Show) -> None:
     """The line for now moves, and the bar of what runs with it, without asking again."""
     page = show("rush-timeline", "quick")
@@ -95,10 +111,11 @@ def test_what_runs_grows_with_the_time(show: Show) -> None:
         before,
     )
 
-    line = page.locator(".tl-now").bounding_box()
-    run = box_of(page, "join", "run")
-    assert line is not None
-    assert abs(line["x"] - run["x"] - run["width"]) < 3
+    apart = page.evaluate(
+        """() => document.querySelector(".tl-now").getBoundingClientRect().x
+            - document.querySelector("[data-job=join] .tl-run").getBoundingClientRect().right"""
+    )
+    assert abs(apart) < 3
 
 
 def test_the_keyboard_goes_from_bar_to_bar(show: Show) -> None:

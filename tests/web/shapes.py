@@ -386,7 +386,12 @@ def hostile_line(number: int, lines: int) -> Line:
     ]
 
 
+def one_job_line(number: int, _lines: int) -> Line:
+    return [after(number), "INFO", "load", 0, 1, 1, f"reading {number}"]
+
+
 LOGS: dict[str, tuple[int, Any]] = {
+    "one": (5, one_job_line),
     "empty": (0, line),
     "few": (12, line),
     "nightly": (3000, line),

@@ -14,6 +14,9 @@ STATIC = Path(__file__).parents[2] / "src/rush/web/static"
 TOKENS = (STATIC / "css/tokens.css").read_text()
 PAIR = re.compile(r"--([a-z0-9-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\);")
 COLOURS = {name: (light, dark) for name, light, dark in PAIR.findall(TOKENS)}
+TERMINAL = re.compile(
+    r"((?:\.a-ink\d+[ ,]*)+){ color: light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\); }"
+)
 THEMES = ["light", "dark"]
 
 STATES = [f"s-{state.lower()}" for state in JobState]
@@ -32,7 +35,11 @@ def luminance(colour: str) -> float:
 
 
 def contrast(one: str, other: str, theme: str) -> float:
-    lights = sorted(luminance(COLOURS[name][THEMES.index(theme)]) for name in (one, other))
+    """Between two of the tokens, or a colour and one of them."""
+    colours = [
+        COLOURS[name][THEMES.index(theme)] if name in COLOURS else name for name in (one, other)
+    ]
+    lights = sorted(map(luminance, colours))
     return (lights[1] + 0.05) / (lights[0] + 0.05)
 
 
@@ -55,10 +62,23 @@ def test_what_lies_on_a_colour_can_be_read(theme: str) -> None:
     pairs = [("on-accent", "accent"), ("on-accent", "accent-strong"), ("accent", "accent-soft")]
     pairs += [("n10", "accent-soft"), ("n7", "accent-soft")]
     pairs += [("on-state", state) for state in STATES]
+    pairs += [(state, "accent-soft") for state in STATES]  # in a row that is chosen
 
     faint = [pair for pair in pairs if contrast(*pair, theme) < 4.5]
 
     assert faint == []
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_what_a_job_prints_in_colours_can_be_read(theme: str) -> None:
+    """A terminal's sixteen colours are moved to where they can be read in a log."""
+    found = TERMINAL.findall((STATIC / "css/parts.css").read_text())
+    inks = [pair[THEMES.index(theme)] for _, *pair in found]
+
+    assert len(found) == 8
+    assert [
+        ink for ink, ground in product(inks, ["n0", "n1"]) if contrast(ink, ground, theme) < 4.5
+    ] == []
 
 
 @pytest.mark.parametrize("theme", THEMES)

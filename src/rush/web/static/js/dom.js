@@ -91,7 +91,7 @@ export function tool(shape, label, act, more = {}) {
  */
 export function fill(template, values) {
   if (!template) return null;
-  return template.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? encodeURIComponent(String(values[name])) : whole));
+  return template.replace(/\{(\w+)\}/g, (whole, name) => (Object.hasOwn(values, name) ? encodeURIComponent(String(values[name])) : whole));
 }
 
 /** Puts a text on the clipboard; pages without a secure context have no API for it. @param {string} text */

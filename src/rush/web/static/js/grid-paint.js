@@ -28,8 +28,10 @@ export function paintGrid(brush, model, seen) {
   brush.clearRect(0, 0, seen.width, seen.height);
   within(brush, [0, HEAD, seen.width, seen.height - HEAD], () => {
     paintBands(brush, model, seen);
-    paintCells(brush, model, seen);
+    brush.fillStyle = colour("n2");
+    for (let row = seen.lines[0]; row < seen.lines[1]; row += 1) brush.fillRect(0, seen.top + (row + 1) * CELL - 1, seen.width, 1);
   });
+  within(brush, [seen.names, HEAD, seen.width, seen.height - HEAD], () => paintCells(brush, model, seen));
   within(brush, [seen.names, 0, seen.width, HEAD], () => paintBars(brush, model, seen));
 }
 
@@ -56,9 +58,7 @@ function paintBands(brush, { runs, rows, jobs, chosenRuns, chosenJobs }, { left,
 }
 
 /** @param {CanvasRenderingContext2D} brush @param {GridModel} model @param {Window} seen */
-function paintCells(brush, model, { left, top, width, columns, lines, ratio, here, framed }) {
-  brush.fillStyle = colour("n2");
-  for (let row = lines[0]; row < lines[1]; row += 1) brush.fillRect(0, top + (row + 1) * CELL - 1, width, 1);
+function paintCells(brush, model, { left, top, columns, lines, ratio, here, framed }) {
   const inset = (CELL - SIZE) / 2;
   for (let row = lines[0]; row < lines[1]; row += 1) {
     for (let column = columns[0]; column < columns[1]; column += 1) {

@@ -26,16 +26,20 @@ export class LogRows {
   /** How many letters the widest job's name has. */
   jobWidth = 0;
   letter = 7.2;
-  #learnt = 0;
+  /** @type {Set<string>} */ #speakers = new Set();
 
-  /** What decides about the columns. @param {LogRecord[]} records */
+  /** What decides about the columns. @param {LogRecord[]} records that have just been read */
   learn(records) {
-    if (records.length < this.#learnt) this.#learnt = 0;
-    this.start = instant(records[0]?.[0]);
-    for (; this.#learnt < records.length; this.#learnt += 1) {
-      const record = records[this.#learnt];
-      this.jobWidth = Math.max(this.jobWidth, Math.min(24, `${record[2]}#${record[ATTEMPT]}`.length));
+    for (const record of records) {
+      const who = `${record[2]}#${record[ATTEMPT]}`;
+      this.#speakers.add(who);
+      this.jobWidth = Math.max(this.jobWidth, Math.min(24, who.length));
     }
+  }
+
+  forget() {
+    this.#speakers.clear();
+    this.jobWidth = 0;
   }
 
   /** @param {HTMLElement} within */
@@ -46,8 +50,9 @@ export class LogRows {
     probe.remove();
   }
 
+  /** Where only one speaks, nobody has to be told who. */
   get who() {
-    return Math.min(this.narrow ? 10 : 24, this.jobWidth);
+    return this.#speakers.size < 2 ? -1 : Math.min(this.narrow ? 10 : 24, this.jobWidth);
   }
 
   /** How many letters stand before the text. */
@@ -133,7 +138,7 @@ export class LogRows {
     const row = h("div", { class: `lg-row${current ? " lg-current" : ""}${level ? ` lg-${level}` : ""}` });
     if (this.times !== "off" && !this.narrow) row.append(h("span", { class: "lg-time", title: head && moment !== null ? exact(moment) : null }, head && moment !== null ? this.#time(moment) : ""));
     row.append(h("span", { class: "lg-level", title: level }, head ? (SHORT[level ?? ""] ?? level ?? "").slice(0, this.narrow ? 1 : 5) : ""));
-    const who = h("span", { class: "lg-job" });
+    const who = h("span", { class: "lg-job", hidden: this.who < 0 });
     who.style.width = `${this.who + 1}ch`;
     if (head) {
       const href = fill(this.jobHref, { job, item, round, attempt });

@@ -39,6 +39,7 @@ export class LogStore {
   /** @type {((text: string) => number) | null} how many rows a line takes when it is wrapped */
   #wrap = null;
   #run = 0;
+  #sifting = false;
 
   clear() {
     this.records = [];
@@ -47,6 +48,7 @@ export class LogStore {
 
   #restart() {
     this.#run += 1;
+    this.#sifting = false;
     this.shown = [];
     this.starts = [];
     this.hits = [];
@@ -109,6 +111,8 @@ export class LogStore {
   append(records) {
     const from = this.records.length;
     for (const record of records) this.records.push(record);
+    // What is sifting comes to them by itself, in their order.
+    if (this.#sifting) return;
     for (let index = from; index < this.records.length; index += 1) this.#take(index);
   }
 
@@ -126,6 +130,7 @@ export class LogStore {
   async sift(tell) {
     this.#restart();
     const run = this.#run;
+    this.#sifting = true;
     let began = performance.now();
     for (let index = 0; index < this.records.length; index += 1) {
       this.#take(index);
@@ -136,6 +141,7 @@ export class LogStore {
         began = performance.now();
       }
     }
+    this.#sifting = false;
     return true;
   }
 

@@ -104,6 +104,7 @@ export class Part extends HTMLElement {
     try {
       await this.load();
     } catch (problem) {
+      if (!this.isConnected) return;
       this.#fail(problem instanceof Error ? problem.message : String(problem));
     }
   }
@@ -112,7 +113,7 @@ export class Part extends HTMLElement {
   async read(address) {
     let response;
     try {
-      response = await fetch(address, { headers: { accept: "application/json" }, credentials: "same-origin" });
+      response = await fetch(address, { headers: { accept: "application/json" }, credentials: "same-origin", signal: this.#life?.signal });
     } catch {
       throw new Error("The server does not answer.");
     }

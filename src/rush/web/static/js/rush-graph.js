@@ -9,9 +9,9 @@ import { fill, h, s, safe, tool } from "./dom.js";
 import { makeBox, setState, sizeOf, tick, wordsOf } from "./graph-box.js";
 import { firstFocus, neighbours, partOf } from "./graph-focus.js";
 import { layOut, pathOf } from "./graph-layout.js";
+import { farPaths, GraphMap } from "./graph-map.js";
 import { View } from "./graph-view.js";
 import { Part, tooltip } from "./part.js";
-import { STATES, stateClass } from "./state.js";
 
 /** @typedef {import("./graph-focus.js").GraphJob} GraphJob */
 /** @typedef {import("./graph-layout.js").Placed} Placed */
@@ -20,7 +20,6 @@ import { STATES, stateClass } from "./state.js";
 const READABLE = 0.45;
 /** What cannot be shown whole at this scale begins with a part. */
 const ENOUGH = matchMedia("(max-width: 480px)").matches ? 0.7 : 0.5;
-const MAP = { width: 176, height: 104 };
 
 class Graph extends Part {
   /** @type {GraphJob[]} */ jobs = [];
@@ -32,6 +31,8 @@ class Graph extends Part {
   /** What it began with. @type {string | null} */ first = null;
   stateful = false;
   laidOut = "";
+  /** The part and direction that were asked for when it was laid out. */
+  asked = "";
   current = "";
   timer = 0;
   repaint = 0;
@@ -50,19 +51,18 @@ class Graph extends Part {
     this.view = new View(this.svg, this.layer, () => this.paint());
     this.choice = h("select", { "aria-label": "Part of the graph", onchange: () => this.choose(this.choice.value) });
     this.find = h("input", { type: "search", placeholder: "Find a job", "aria-label": "Find a job", onkeydown: (/** @type {KeyboardEvent} */ event) => event.key === "Enter" && this.seek() });
+    this.following = tool("follow", "Follow what runs", () => this.follow(this.following.getAttribute("aria-pressed") !== "true"), { text: "Follow", "aria-pressed": "false" });
     this.turn = tool("down", "Top to bottom", () => this.setAttributeAndTell("direction", this.direction === "right" ? "down" : "right"));
     this.tools = h(
       "div",
       { class: "gr-tools row" },
       this.choice,
       this.find,
+      this.following,
       h("span", { class: "end joined" }, this.turn, tool("minus", "Smaller", () => this.view.zoom(1 / 1.4)), tool("plus", "Larger", () => this.view.zoom(1.4)), tool("fit", "Show all", () => this.fit(true))),
     );
-    this.mapLayer = s("g", { class: "gr-far" });
-    this.mapWindow = s("rect", { class: "gr-window" });
-    this.map = s("svg", { class: "gr-map", "aria-hidden": "true" }, this.mapLayer, this.mapWindow);
-    this.frame = h("div", { class: "gr-frame-box" }, this.svg, this.map);
-    for (const event of ["pointerdown", "pointermove"]) this.map.addEventListener(event, (/** @type {PointerEvent} */ at) => at.buttons && this.onMap(at));
+    this.map = new GraphMap(this.view);
+    this.frame = h("div", { class: "gr-frame-box" }, this.svg, this.map.svg);
     this.svg.addEventListener("click", (/** @type {MouseEvent} */ event) => this.onClick(event));
     this.svg.addEventListener("dblclick", (/** @type {MouseEvent} */ event) => this.onDouble(event));
     this.svg.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.onKey(event));
@@ -135,10 +135,13 @@ class Graph extends Part {
     const text = JSON.stringify([this.direction, this.stateful, part.jobs.map((job) => [job.job, job.depends_on])]);
     this.jobs = part.jobs;
     this.drawChoices(jobs);
+    const asked = `${this.focusOn} ${this.direction}`;
     if (text !== this.laidOut) {
-      this.laidOut = text;
+      const anchor = asked === this.asked ? this.anchor() : null;
+      [this.laidOut, this.asked] = [text, asked];
       this.layOut();
-      this.fit(false);
+      if (anchor && this.places.has(anchor.job)) this.hold(anchor);
+      else this.fit(false);
     } else {
       for (const [name, node] of this.nodes) {
         const job = /** @type {GraphJob} */ (this.byName.get(name));
@@ -148,6 +151,8 @@ class Graph extends Part {
     }
     this.svg.setAttribute("aria-label", `Graph of ${this.jobs.length} jobs. Arrow keys follow the edges, Enter opens a job.`);
     this.mark();
+    this.following.hidden = answer.run?.state !== "Running" || jobs.length < 12;
+    if (this.following.getAttribute("aria-pressed") === "true") this.follow(true);
   }
 
   layOut() {
@@ -181,6 +186,31 @@ class Graph extends Part {
     this.view.show(0.8, { x: place.x + place.width / 2, y: place.y + place.height / 2 });
   }
 
+  /** The box nearest to the middle of the window, and where it is in it. */
+  anchor() {
+    const { x, y, width, height } = this.view.window;
+    let found = null;
+    let least = Infinity;
+    for (const [job, at] of this.places) {
+      const far = Math.hypot(at.x + at.width / 2 - x - width / 2, at.y + at.height / 2 - y - height / 2);
+      if (far < least) [least, found] = [far, { job, x: at.x, y: at.y }];
+    }
+    return found;
+  }
+
+  /** After a new layout, what was looked at stays where it was. @param {{job: string, x: number, y: number}} anchor */
+  hold({ job, x, y }) {
+    const at = /** @type {Placed} */ (this.places.get(job));
+    this.view.pan((x - at.x) * this.view.scale, (y - at.y) * this.view.scale);
+  }
+
+  /** Keeps what runs in the window. @param {boolean} on */
+  follow(on) {
+    this.following.setAttribute("aria-pressed", String(on));
+    const running = on ? this.jobs.find((job) => job.state === "Running") : undefined;
+    if (running) this.goTo(running.job, false);
+  }
+
   /** @param {GraphJob[]} jobs */
   drawChoices(jobs) {
     const parts = /** @type {[string, string][]} */ ([["failed", "Around what failed"], ["running", "Around what runs"]]);
@@ -204,18 +234,9 @@ class Graph extends Part {
 
   /** The whole graph as a path a state. */
   drawFar() {
-    /** @type {Map<string, string[]>} */
-    const boxes = new Map();
-    for (const job of this.jobs) {
-      const { x, y, width, height } = /** @type {Placed} */ (this.places.get(job.job));
-      const key = job.state ?? "";
-      if (!boxes.has(key)) boxes.set(key, []);
-      boxes.get(key)?.push(`M${x} ${y}h${width}v${height}h${-width}z`);
-    }
-    const paths = ["", ...STATES].filter((state) => boxes.has(state)).map((state) => s("path", { class: `gr-all ${stateClass(state)}`, d: boxes.get(state)?.join("") }));
-    const lines = s("path", { class: "gr-lines", d: this.edges.map((edge) => edge.d).join("") });
-    this.far.replaceChildren(lines, ...paths);
-    this.mapLayer.replaceChildren(...paths.map((path) => path.cloneNode()));
+    const paths = farPaths(this.jobs, this.places);
+    this.far.replaceChildren(s("path", { class: "gr-lines", d: this.edges.map((edge) => edge.d).join("") }), ...paths);
+    this.map.layer.replaceChildren(...paths.map((path) => path.cloneNode()));
     this.view.pan(0, 0);
   }
 
@@ -225,7 +246,7 @@ class Graph extends Part {
     this.near.setAttribute("display", readable ? "inline" : "none");
     this.svg.setAttribute("tabindex", readable ? "-1" : "0");
     if (readable) this.paintNear();
-    this.paintMap();
+    this.map.paint();
   }
 
   /** Makes what has come into the window, and removes what has left it, but never what has the focus. */
@@ -268,32 +289,12 @@ class Graph extends Part {
     for (const [name, { element }] of this.nodes) element.setAttribute("tabindex", name === wanted ? "0" : "-1");
   }
 
-  paintMap() {
-    const show = !this.view.fits && this.jobs.length > 1;
-    this.map.classList.toggle("gr-hidden", !show);
-    if (!show) return;
-    const { width, height } = this.view;
-    const scale = Math.min(MAP.width / width, MAP.height / height);
-    this.map.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    this.map.setAttribute("width", (width * scale).toFixed(1));
-    this.map.setAttribute("height", (height * scale).toFixed(1));
-    const seen = this.view.window;
-    for (const side of /** @type {const} */ (["x", "y", "width", "height"])) this.mapWindow.setAttribute(side, seen[side].toFixed(1));
-    this.mapWindow.setAttribute("stroke-width", (1.5 / scale).toFixed(1));
-  }
-
   mark() {
     const chosen = this.getAttribute("selected");
     for (const [name, { element }] of this.nodes) element.classList.toggle("is-selected", name === chosen);
   }
 
   // Pointer and keyboard ------------------------------------------------------------------------------
-
-  /** @param {PointerEvent} event */
-  onMap(event) {
-    const box = this.map.getBoundingClientRect();
-    this.view.show(this.view.scale, { x: ((event.clientX - box.left) / box.width) * this.view.width, y: ((event.clientY - box.top) / box.height) * this.view.height });
-  }
 
   /** The job at a point of the window, where boxes are no elements. @param {MouseEvent} event */
   jobAt(event) {

@@ -112,6 +112,7 @@ class Grid extends Part {
     this.model.fill(answer.cells ?? {});
     if (answer.older && safe(answer.older)) this.older.href = answer.older;
     this.older.hidden = !answer.older;
+    this.tools.hidden = !answer.older && answer.jobs.length < 12;
     this.choice.hidden = this.find.hidden = answer.jobs.length < 12;
     this.rechoose();
     if (atEnd) this.toEnd();
@@ -296,6 +297,7 @@ class Grid extends Part {
   onPoint(event) {
     const cell = this.cellAt(event);
     if (cell || !this.byKey) this.point(cell, false);
+    this.scroller.style.cursor = cell ? "pointer" : "";
     const head = /** @type {any} */ (event.target).closest(".gd-head a")?.dataset.column;
     if (cell) tooltip(this.tipOf(...cell), event.clientX, event.clientY);
     else if (head !== undefined) {
@@ -369,7 +371,7 @@ class Grid extends Part {
     const { job, run, state } = this.wordsOf(row, column);
     this.status.textContent = `${job}, run ${run.jobinstance}: ${state}`;
     const box = this.scroller.getBoundingClientRect();
-    tooltip(this.tipOf(row, column), box.left + this.nameWidth + column * CELL - this.scroller.scrollLeft + CELL, box.top + HEAD + row * CELL - this.scroller.scrollTop);
+    tooltip(this.tipOf(row, column), box.left + this.nameWidth + column * CELL - this.scroller.scrollLeft, box.top + HEAD + (row + 1) * CELL - this.scroller.scrollTop - 8);
   }
 }
 

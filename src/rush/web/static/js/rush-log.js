@@ -8,6 +8,7 @@ import { copy, h, safe, tool } from "./dom.js";
 import { AT, ATTEMPT, JOB, LEVELS, LogStore, TEXT } from "./log-store.js";
 import { LogRows, ROW } from "./log-rows.js";
 import { Part } from "./part.js";
+import { instant } from "./time.js";
 
 const PAGE = 2000;
 const LARGE_PAGE = 20_000;
@@ -71,6 +72,7 @@ class Log extends Part {
   }
 
   connected() {
+    if (matchMedia("(max-width: 480px)").matches) this.setAttribute("wrap", "");
     this.resized.observe(this.scroller);
   }
 
@@ -145,6 +147,7 @@ class Log extends Part {
       this.source = src;
       this.epoch += 1;
       this.store.clear();
+      this.rows.forget();
       [this.first, this.last, this.hasOlder, this.all, this.reading] = [null, null, false, false, false];
       this.take(await this.read(this.address({ limit: PAGE })), true);
       return;
@@ -163,6 +166,7 @@ class Log extends Part {
   set data(page) {
     this.source = this.getAttribute("src");
     this.store.clear();
+    this.rows.forget();
     this.take(page, true);
   }
 
@@ -176,10 +180,14 @@ class Log extends Part {
     if (page.lines.length === 0 && this.store.records.length === 0) return void this.replaceChildren(this.emptiness("Nothing has been logged yet."));
     const begins = !this.frameBox.isConnected;
     if (begins) this.replaceChildren(this.tools, this.frameBox, this.foot);
-    if (whole || begins) this.takeAttributes();
+    const { lead } = this.rows;
+    this.rows.learn(page.lines);
+    const moved = !this.rows.wide && this.rows.lead !== lead;
+    if (whole || begins || moved) this.takeAttributes();
     const atEnd = this.atEnd;
     this.store.append(page.lines);
-    this.rows.learn(this.store.records);
+    if (moved) this.sift();
+    this.rows.start = instant(this.store.records[0]?.[AT]);
     if (this.hasAttribute("follow") || whole || begins) this.toEnd();
     else if (!atEnd) this.unseen += page.lines.length;
     this.draw();
@@ -199,6 +207,8 @@ class Log extends Part {
       this.first = page.first ?? this.first;
       this.anchor();
       this.store.prepend(page.lines);
+      this.rows.learn(page.lines);
+      this.takeAttributes();
       await this.sift();
       return true;
     } catch (problem) {
@@ -234,7 +244,7 @@ class Log extends Part {
     if (!done) return;
     this.sifting = 0;
     this.hit = -1;
-    this.rows.learn(this.store.records);
+    this.rows.start = instant(this.store.records[0]?.[AT]);
     if (end) this.toEnd();
     else if (top) this.scrollToRow(this.store.rowOf(top.record) + top.within);
     this.draw();

@@ -199,7 +199,7 @@ class Timeline extends Part {
     const within = (/** @type {number} */ at) => (width > 0 ? (place(at) - x0) / width : 0);
     const ready = within(span.ready ?? span.from);
     const started = within(span.started ?? end);
-    parts.back.style.width = percent(span.failed === null ? 0 : ready);
+    if (parts.back) parts.back.style.width = percent(ready);
     parts.wait.style.left = percent(ready);
     parts.wait.style.width = percent(Math.max(0, started - ready));
     if (parts.run) {
@@ -241,7 +241,7 @@ class Timeline extends Part {
       return x === undefined || !y1 || !y2 ? null : s("line", { x1: percent(place(x)), x2: percent(place(x)), y1, y2 });
     });
     this.route.replaceChildren(...lines.filter((line) => line !== null));
-    const last = this.spans.get(this.path[this.path.length - 1]) ?? [];
+    const last = (this.spans.get(this.path[this.path.length - 1]) ?? []).filter((span) => span.started !== null);
     const took = begins[0] === undefined ? 0 : Math.max(begins[0], ...last.map((span) => span.ended ?? now)) - begins[0];
     this.foot.replaceChildren(...makeFoot(this.path, took / 1000));
   }

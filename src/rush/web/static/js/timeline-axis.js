@@ -35,7 +35,7 @@ export function makeAxis(scale, width) {
       const words = tickLabel(at, size);
       const label = today === day || today === words ? words : `${today} ${words}`;
       const wide = label.length * LETTER + 8;
-      const room = x * width >= clear && x * width + wide < x1 * width + (x1 === 1 ? 40 : 0);
+      const room = x * width >= clear && x * width + wide < x1 * width + 8;
       const mark = h("div", { class: "tl-tick" }, room && h("span", {}, label));
       mark.style.left = percent(x);
       marks.push(mark);

@@ -53,7 +53,7 @@ function makeBar(job, span, rows, href) {
   const { attempt } = span;
   const begun = span.started !== null;
   const part = (/** @type {string} */ kind) => h("span", { class: `tl-part ${kind}` });
-  const parts = { back: part("tl-back"), wait: part("tl-wait"), run: begun ? part("tl-run") : null };
+  const parts = { back: span.failed === null ? null : part("tl-back"), wait: part("tl-wait"), run: begun ? part("tl-run") : null };
   const [done, all] = attempt.progress ?? [0, 0];
   if (parts.run && span.live && all > 0) {
     const share = h("span", { class: "tl-done" });

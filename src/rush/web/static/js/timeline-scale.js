@@ -6,7 +6,7 @@
  *   started_at: string | null, finished_at: string | null, reason?: string | null, error?: string | null,
  *   progress?: [number, number] | null}} Attempt
  * @typedef {{job: string, state: string | null, depends_on: string[], attempts: Attempt[]}} JobLane
- * @typedef {{attempt: Attempt, key: string, failed: number | null, ready: number | null, started: number | null,
+ * @typedef {{attempt: Attempt, key: string, failed: number | null, ready: number, started: number | null,
  *   ended: number | null, from: number, live: boolean, row: number}} Span
  * @typedef {{t0: number, t1: number, x0: number, x1: number, gap: boolean}} Segment
  */
@@ -28,35 +28,35 @@ const MOST_ROWS = 10;
  * @returns {Span[]}
  */
 export function spansOf(job, round) {
-  /** @type {Map<string, number>} */
-  const lastEnd = new Map();
+  /** @type {Map<number, {end: number, round: number}>} */
+  const last = new Map();
   const spans = [];
   for (const attempt of job.attempts) {
     if (round !== null && attempt.round !== round) continue;
-    const thread = `${attempt.item}/${attempt.round}`;
+    const { item, state } = attempt;
     const ended = instant(attempt.finished_at);
-    const started = instant(attempt.started_at);
-    let ready = instant(attempt.ready_at);
-    const earliest = [ready, started, ended].filter((at) => at !== null);
-    if (earliest.length === 0) continue;
-    const before = lastEnd.get(thread) ?? null;
-    // A row that is backing off tells when it will be ready; one that has begun, when it was.
-    const failed = before !== null && ready !== null && ready > before ? before : null;
-    if (ready === null) ready = Math.min(...earliest);
-    const span = {
+    // What is live and not Running has not begun, whatever its row remembers of the time before.
+    const said = ended !== null || state === "Running" ? instant(attempt.started_at) : null;
+    const known = [instant(attempt.ready_at), said, ended].filter((at) => at !== null);
+    if (known.length === 0) continue;
+    const before = last.get(item);
+    const over = before?.end ?? -Infinity;
+    const ready = Math.max(over, instant(attempt.ready_at) ?? Math.min(...known));
+    const started = said ?? (ended !== null && state !== "Cancelled" && state !== "Skipped" ? ready : null);
+    const failed = before !== undefined && before.round === attempt.round && ready > over && state !== "Stuck" ? over : null;
+    spans.push({
       attempt,
       // A Stuck row has the number of the attempt that failed last.
-      key: `${thread}/${attempt.attempt}${attempt.state === "Stuck" ? "/stuck" : ""}`,
+      key: `${item}/${attempt.round}/${attempt.attempt}${state === "Stuck" ? "/stuck" : ""}`,
       failed,
       ready,
-      started: started ?? (ended !== null && attempt.state !== "Cancelled" && attempt.state !== "Skipped" ? ready : null),
+      started: started === null ? null : Math.max(started, over),
       ended,
-      from: failed ?? Math.min(ready, ...earliest),
-      live: ended === null && attempt.state !== "Stuck",
+      from: failed ?? ready,
+      live: ended === null && state !== "Stuck",
       row: 0,
-    };
-    if (ended !== null) lastEnd.set(thread, ended);
-    spans.push(span);
+    });
+    if (ended !== null) last.set(item, { end: ended, round: attempt.round });
   }
   stack(spans);
   return spans;
