@@ -94,3 +94,5 @@ afterChange();
 keys();
 if (document.querySelector('meta[name="rush-csrf"]').content) live.start();
 else alreadySignedIn();
+// From here on keys and buttons are heard.
+document.documentElement.dataset.ready = "";

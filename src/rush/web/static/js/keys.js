@@ -55,7 +55,6 @@ function step(by) {
   if (!rows.length) return false;
   const here = rows.indexOf(document.activeElement?.closest?.("tr"));
   const next = rows[Math.min(rows.length - 1, Math.max(0, here < 0 ? (by > 0 ? 0 : rows.length - 1) : here + by))];
-  next.tabIndex = -1;
   next.focus();
   next.scrollIntoView({ block: "nearest" });
   return true;
