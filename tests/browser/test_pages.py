@@ -105,6 +105,7 @@ def test_keys_go_through_rows_and_anywhere(kernel: Kernel, site: str, page: Page
     for key in ("j", "j", "Enter"):
         page.keyboard.press(key)
     expect(page).to_have_url(f"{site}/runs/{first}")
+    expect(page.locator("html[data-ready]")).to_be_attached()
     page.keyboard.press("Control+k")
     page.keyboard.type("other/")
     expect(page.get_by_role("option", name="other/1")).to_be_visible()
