@@ -4,6 +4,7 @@ from rush.web.api import audit, drawings, events, pipelines, runs, workers
 
 ROUTERS = (
     runs.router,
+    runs.requests,
     pipelines.router,
     workers.router,
     drawings.router,

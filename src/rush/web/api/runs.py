@@ -34,6 +34,7 @@ from rush.web.redaction import redacted
 from rush.web.site import ClientDep
 
 router = APIRouter(prefix="/runs", tags=["runs"])
+requests = APIRouter(prefix="/requests", tags=["runs"])
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)]
@@ -178,6 +179,16 @@ def retry(client: ClientDep, visitor: VisitorDep, run_id: int, asked: Retry | No
     doer = Doer(client=client, visitor=visitor, why=asked.why)
     said = actions.retry(doer, run_id, job=asked.job, from_beginning=asked.from_beginning)
     return Done(said=said)
+
+
+@requests.get("/{request_id}")
+@needs(Role.viewer)
+def request(client: ClientDep, request_id: int) -> Asked:
+    """A run request, and what became of it."""
+    row = client.read(run_reads.request, request_id)
+    if row is None:
+        raise NotFoundError(f"there is no request {request_id}")
+    return _asked(row)
 
 
 def _found(asked: Many) -> RunFilter | list[int]:
