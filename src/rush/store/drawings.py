@@ -11,7 +11,7 @@ from rush.store.session import Session, array
 
 def timeline(session: Session, run_id: int) -> list[Any]:
     """Every attempt of a run, and what is live of it, in the order of time."""
-    return session.many("timeline", run_id=run_id)
+    return session.many("drawn_timeline", run_id=run_id)
 
 
 def grid_runs(

@@ -1,6 +1,6 @@
 -- What is drawn of runs: bars on a timeline, squares in a grid, counts over time.
 
--- name: timeline :many
+-- name: drawn_timeline :many
 -- Every attempt of a run that has ended, and what is live of it and may still be tried.
 SELECT a.job, a.item, a.round, a.attempt, a.state, a.worker, a.ready_at, a.started_at, a.finished_at,
        a.reason, a.error, NULL::float8 AS done, NULL::float8 AS total
