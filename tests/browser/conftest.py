@@ -14,7 +14,14 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 from tests.web.stage import stage
 
@@ -31,6 +38,10 @@ FLAGS = [
 ]
 
 Show = Callable[..., Page]
+
+#: How long anything may take on a machine that has other things to do, in milliseconds.
+PATIENCE = 15_000
+expect.set_options(timeout=PATIENCE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,7 +79,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
         timezone_id="Europe/Berlin",
         reduced_motion="reduce",
     )
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE)
     yield context
     context.close()
 
@@ -97,7 +108,7 @@ def until(page: Page, holds: str, argument: object = None) -> None:
     page.evaluate(
         f"""async argument => {{
             const holds = {holds};
-            for (const end = performance.now() + 10_000; performance.now() < end;) {{
+            for (const end = performance.now() + {PATIENCE}; performance.now() < end;) {{
                 if (holds(argument)) return;
                 await new Promise(requestAnimationFrame);
             }}

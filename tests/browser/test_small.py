@@ -106,3 +106,36 @@ def test_a_command_is_copied(blank: Page) -> None:
 
     expect(blank.locator("rush-copy")).to_have_text("Copied")
     assert blank.evaluate("navigator.clipboard.readText()") == "rush retry etl/7"
+
+
+def test_a_part_that_comes_later_is_loaded_then(blank: Page) -> None:
+    """A page reads the scripts of a part when it has one, and not before."""
+    loaded = "performance.getEntriesByType('resource').some(entry => entry.name.endsWith('/rush-graph.js'))"
+    assert not blank.evaluate(loaded)
+
+    put(blank, "rush-graph", src="/data/graph/defined")
+
+    expect(blank.locator(".gr-box")).to_have_count(9)
+    assert blank.evaluate(loaded)
+
+
+def test_a_part_can_be_moved_on_its_page(blank: Page) -> None:
+    """Taken out and put in again it is what it was, and hears of news once."""
+    heard = blank.evaluate(
+        """() => {
+            const part = document.querySelector("rush-chart");
+            let heard = 0;
+            part.refresh = () => (heard += 1);
+            const place = part.parentNode;
+            for (let time = 0; time < 3; time += 1) {
+                part.remove();
+                place.append(part);
+            }
+            document.dispatchEvent(new CustomEvent("rush:changed", { detail: { topics: [] } }));
+            part.remove();
+            document.dispatchEvent(new CustomEvent("rush:changed", { detail: { topics: [] } }));
+            return heard;
+        }"""
+    )
+
+    assert heard == 1

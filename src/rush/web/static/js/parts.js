@@ -18,7 +18,12 @@ function load(within) {
 }
 
 load(document);
+let looking = 0;
 new MutationObserver((_, observer) => {
-  load(document);
-  if (missing.size === 0) observer.disconnect();
+  if (missing.size === 0) return observer.disconnect();
+  // Pages change all the time, and seldom by a part.
+  looking ||= window.setTimeout(() => {
+    looking = 0;
+    load(document);
+  }, 50);
 }).observe(document.documentElement, { childList: true, subtree: true });
