@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -117,6 +119,32 @@ def test_workers_are_told_whatever_becomes_of_the_rest_of_the_round(
     assert [each.claim for each in told] == shared.held(worker)
 
 
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """As many files are open as a worker with two hundred runners has."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 2048), limits[1]))
+    null = os.open(os.devnull, os.O_RDONLY)
+    opened = [os.dup(null) for _ in range(1100)]
+    yield
+    for descriptor in [null, *opened]:
+        os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_it_hears_on_whatever_descriptor_it_listens(shared: Kernel, many_descriptors, lead):
+    """
+    A request is decided when it rings, though its session's descriptor is a large number.
+    """
+    shared.define(CHAIN)
+    lead()
+
+    first = shared.request()
+    wait_for(lambda: decided(shared, first), what="the verdict")
+    second = shared.request()
+    wait_for(lambda: decided(shared, second), what="the next verdict")
+
+
 def test_trust_that_comes_back_late_finds_the_thread_still_there(shared: Kernel, lead):
     """
     While the term is not trusted nothing is done; a renewal that is confirmed late ends that.
@@ -161,6 +189,25 @@ def test_it_ends_when_it_steps_down(shared: Kernel, lead):
     request = shared.request()
 
     assert shared.verdict(request)[0] == "Pending"
+
+
+def test_it_ends_when_it_steps_down_as_it_listens(
+    shared: Kernel, lead, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    The bell that tells it so is not lost, though a round begins at that very moment.
+    """
+    silence = Master._silence
+
+    def step_down_first(master: Master, session: Wire | None) -> None:
+        master.step_down()
+        silence(master, session)
+
+    monkeypatch.setattr(Master, "_silence", step_down_first)
+
+    lead()
+
+    wait_for(lambda: not threads(), what="the thread to end")
 
 
 def test_it_ends_when_there_is_a_newer_term(shared: Kernel, lead):

@@ -21,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import select
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from typing import Any
 import psycopg
 
 from rush.config import Settings
+from rush.descriptors import readable
 from rush.domain.records import Handed
 from rush.errors import DatabaseError
 from rush.master import assign, finish, requests, retries, waiting
@@ -114,9 +114,8 @@ class Master:
         tasks = Tasks(self._settings, self.ring)
         rung = True
         pause = PAUSE
-        while self._term == term:
+        while self._leads(term, session):
             rest = self._settings.poll_interval
-            self._silence(session)
             try:
                 if self._trusted:
                     session = session or self._open()
@@ -152,8 +151,15 @@ class Master:
         """
         if session is not None and session.rung():
             return True
-        listening = [self._wake_reading] if session is None else [self._wake_reading, session]
-        return bool(select.select(listening, [], [], seconds)[0])
+        listening = [self._wake_reading]
+        if session is not None:
+            listening.append(session.fileno())
+        return bool(readable(listening, seconds))
+
+    def _leads(self, term: int, session: Wire | None) -> bool:
+        """Whether there is a round to come. The bell first: stepping down rings it."""
+        self._silence(session)
+        return self._term == term
 
     def _silence(self, session: Wire | None) -> None:
         """What has rung until now is what the round that follows is for."""
