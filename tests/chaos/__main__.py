@@ -57,8 +57,10 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=60.0, help="for how long things break")
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--backlog", type=int, default=40, help="about how many runs are in flight")
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument(
+        "--backlog", type=int, default=800, help="about how many runs are in flight"
+    )
     parser.add_argument("--defaults", action="store_true", help="the settings as they come")
     parser.add_argument("--server", default="embedded", help="`embedded`, or a major version")
     return parser.parse_args(arguments)

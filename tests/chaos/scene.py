@@ -77,7 +77,6 @@ CREATE SCHEMA chaos;
 CREATE TABLE chaos.event (
     seq bigint GENERATED ALWAYS AS IDENTITY, at timestamptz DEFAULT clock_timestamp(), what text,
     run_id bigint, job text, round int, before text, after text, token bigint, worker text, due timestamptz);
-CREATE INDEX event_row ON chaos.event (run_id, job, round, seq);
 CREATE TABLE chaos.action (
     seq bigint GENERATED ALWAYS AS IDENTITY, at timestamptz DEFAULT clock_timestamp(), what text,
     by text, term bigint, holder text);
@@ -121,6 +120,12 @@ CREATE TRIGGER action AFTER DELETE ON rush.finished
     FOR EACH STATEMENT EXECUTE FUNCTION chaos.note_action('release');
 CREATE TRIGGER action AFTER UPDATE ON rush.worker FOR EACH ROW
     WHEN (NEW.state = 'Dead' AND OLD.state <> 'Dead') EXECUTE FUNCTION chaos.note_action('bury');
+"""
+
+#: For those who read the history, once it is over.
+INDEXES = """
+CREATE INDEX event_row ON chaos.event (run_id, job, round, seq);
+ANALYZE;
 """
 
 Jobs = list[dict[str, Any]]
