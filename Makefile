@@ -52,13 +52,16 @@ bench-growth: $(VENV)/.demo ## Measure how it changes with size and time, in abo
 SEED   ?= 1
 LENGTH ?= 60
 
-.PHONY: chaos sweeps
+.PHONY: chaos sweeps recovery
 
 chaos: $(VENV)/.dev ## Break things at random for LENGTH seconds, and read the history
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --seconds $(LENGTH) $(FLAGS)
 
 sweeps: $(VENV)/.dev ## Break a worker's life at every message, in about two hours
 	@$(BIN)/python -m tests.sweeps --all $(FLAGS)
+
+recovery: $(VENV)/.dev ## Measure how soon others have what a worker had, in about half an hour
+	@$(BIN)/python -m tests.recovery
 
 # As root the server's files may lie outside of .rush, which then has a link to them: see
 # src/rush/store/embedded.py. Another link is not followed.

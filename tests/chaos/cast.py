@@ -188,12 +188,19 @@ class Cast:
     """All of them."""
 
     def __init__(
-        self, rush: Project, network: Network, url: str, *, workers: int, slots: int
+        self,
+        rush: Project,
+        network: Network,
+        url: str,
+        *,
+        workers: int,
+        slots: int,
+        clocks: bool = True,
     ) -> None:
         self._folder = rush.folder
         # Every second worker has a clock that can be set wrong.
         beside = rush.folder.parent
-        library = Clock.library(beside)
+        library = Clock.library(beside) if clocks else None
         self.actors = [
             Actor(
                 f"worker{n}", rush, network.proxy(url), slots,

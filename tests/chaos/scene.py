@@ -18,6 +18,7 @@ from tests.support.project import Project
 
 JOBS = '''
 import os, time
+from pathlib import Path
 from rush import Job
 import psycopg
 
@@ -49,6 +50,8 @@ class Mark(Job):
         self.mark(own_connection(), inside=False)
         self.logger.info("begun")
         time.sleep(600 if self.attempt <= self.params.get("hangs", 0) else self.params.get("seconds", 0))
+        while "until" in self.params and not Path(self.params["until"]).exists():
+            time.sleep(0.02)
         if self.attempt <= self.params.get("failures", 0):
             raise ValueError(f"as told, in attempt {{self.attempt}}")
         if self.params.get("inside"):
