@@ -29,7 +29,7 @@ def lead(shared: Kernel, database: str) -> Iterator[Callable[..., Master]]:
     def lead(until: float = FOREVER, connect: Callable[[], Session] = connect) -> Master:
         master = Master(Settings(poll_interval=5), connect)
         masters.append(master)
-        master.lead(shared.term, until)
+        master.lead(shared.term, until, time.monotonic())
         return master
 
     yield lead

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -291,9 +292,13 @@ class Leaving:
 
 
 def prompt(*, gone_for: float = 0, outage_grace: float = 0) -> Timeouts:
-    """The task of a master that has just begun, and waits for nothing unless told to."""
+    """The task of a master that is in contact just now, and waits for nothing unless told to."""
     return Timeouts(
-        grace=5, poison_limit=POISON_LIMIT, gone_for=gone_for, outage_grace=outage_grace
+        grace=5,
+        poison_limit=POISON_LIMIT,
+        gone_for=gone_for,
+        outage_grace=outage_grace,
+        in_contact_since=time.monotonic(),
     )
 
 
@@ -350,9 +355,9 @@ def test_nobody_is_judged_soon_after_the_server_began(shared: Kernel, enter):
     assert lost.state == "Alive"
 
 
-def test_leases_are_not_judged_soon_after_the_master_began(shared: Kernel, enter):
+def test_leases_are_not_judged_soon_after_an_outage(shared: Kernel, enter):
     """
-    A new master gives those who may have been cut off with the old one time to renew.
+    A master that has just come into contact gives those who were cut off with it time to renew.
     """
     late = enter("late")
     shared.sql("UPDATE rush.worker SET lease_expires_at = 'epoch' WHERE name = 'late'")
@@ -371,16 +376,16 @@ def test_leases_are_not_judged_after_a_look_that_took_long(shared: Kernel, enter
     late = enter("late")
     server_up = workers.workers_alive(shared.session).server_up.total_seconds()
     timeouts = prompt(outage_grace=server_up / 2)
-    settled = timeouts._since - server_up
-    timeouts._since = settled
+    settled = timeouts.in_contact_since - server_up
+    timeouts.in_contact_since = settled
     timeouts.bury(shared.round())
-    assert timeouts._since == settled
+    assert timeouts.in_contact_since == settled
     shared.sql("UPDATE rush.worker SET lease_expires_at = 'epoch' WHERE name = 'late'")
 
     timeouts._looked_at -= 60
     timeouts.bury(shared.round())
     assert late.state == "Alive"
 
-    timeouts._since = settled
+    timeouts.in_contact_since = settled
     timeouts.bury(shared.round())
     assert late.state == "Dead"

@@ -6,6 +6,10 @@ supervisors that cannot. A worker is dead when its lease is over, or when its da
 session has ended and has not come back within a short grace. Death is declared first,
 which raises its generation; then what it held is inherited, in the same transaction.
 
+Leases are judged by who has been in contact with the database for as long as a lease lasts:
+then others could renew theirs too. A worker that takes the term over from one that was lost has
+mostly been so; after an outage nobody has.
+
 The early sign is not believed of workers that vanish together, nor soon after the server
 began: then it was the server, or the net, and only their leases tell.
 """
@@ -37,10 +41,11 @@ class Timeouts:
     poison_limit: int
     #: How long a session must be gone.
     gone_for: float = 1.0
-    #: Nobody is judged this soon after the server began, nor leases this soon after the master did.
+    #: Nobody is judged this soon after the server began, nor leases this soon after an outage.
     outage_grace: float
+    #: The monotonic instant since when this worker has missed no heartbeat, nor this master a look.
+    in_contact_since: float
     _gone: dict[tuple[str, int], float] = field(default_factory=dict[tuple[str, int], float])
-    _since: float = field(default_factory=time.monotonic)
     _looked_at: float = field(default_factory=time.monotonic)
 
     def fail_overdue(self, round: Round) -> None:
@@ -68,12 +73,12 @@ class Timeouts:
 
     def _mind_the_gap(self) -> None:
         """
-        Who could not look for a while (a table was locked, the server was away) judges no leases
-        for as long as after it began: nobody could renew them either.
+        Who could not look for a while (a table was locked, the server was away) was in no contact:
+        nobody could renew a lease either.
         """
         now = time.monotonic()
         if now - self._looked_at > GAP:
-            self._since = now
+            self.in_contact_since = now
         self._looked_at = now
 
     def _believed_gone(self, session: Session) -> list[tuple[str, int]]:
@@ -90,5 +95,5 @@ class Timeouts:
         up = workers.workers_alive(session).server_up.total_seconds()
         if up < self.outage_grace:
             return []
-        settled = time.monotonic() - self._since >= self.outage_grace
+        settled = time.monotonic() - self.in_contact_since >= self.outage_grace
         return workers.declare_dead(session, gone, leases=settled)

@@ -56,8 +56,8 @@ class Terms:
 class Leader(Protocol):
     """The master's thread, as the election sees it."""
 
-    def lead(self, term: int, trusted_until: float) -> None:
-        """Begin to be master."""
+    def lead(self, term: int, trusted_until: float, in_contact_since: float) -> None:
+        """Begin to be master. Since that instant no heartbeat of this worker has been missed."""
 
     def trust(self, until: float) -> None:
         """The term has been renewed."""
@@ -113,6 +113,8 @@ class Pulse:
         self._gone: tuple[int, float] | None = None
         #: The lease is ours until this monotonic instant.
         self.trusted_until = 0.0
+        #: From this monotonic instant on, this worker has renewed its lease whenever it was due.
+        self._in_contact_since = 0.0
         self.thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
     def register(self) -> Registration | None:
@@ -195,6 +197,9 @@ class Pulse:
         if row is None:
             self._register_anew(session)
             return
+        if time.monotonic() >= self.trusted_until:
+            # The database was out of reach, or this process was frozen.
+            self._in_contact_since = time.monotonic()
         self.trusted_until = began + self._terms.lease - min(MARGIN, self._terms.lease / 5)
         self._beat_at = began + min(self._terms.lease / 3, PROGRESS_EVERY if progress else 3600)
         self._on_clock(row.now, began)
@@ -233,7 +238,7 @@ class Pulse:
         self._term_until = self._trusted(began)
         self._beat_at = min(self._beat_at, began + self._terms.expiry / 3)
         # Told before anything else can fail: this term is renewed from now on.
-        self._leader.lead(term, self._term_until)
+        self._leader.lead(term, self._term_until, self._in_contact_since)
         session.listen(channel(session.schema, "master"))
         self._leader.ring()
 
@@ -292,6 +297,7 @@ class Pulse:
             dead_generation=self._dead_namesake(session),
         )
         if registration is not None:
+            self._in_contact_since = time.monotonic()
             self.trusted_until = began + self._terms.lease - min(MARGIN, self._terms.lease / 5)
             self._beat_at = began + self._terms.lease / 3
             self._listen(session, registration)
@@ -361,6 +367,7 @@ class Pulse:
         if self._term is not None:
             session.listen(channel(session.schema, "master"))
         self._session = session
+        self._in_contact_since = time.monotonic()
         self._beat_at = 0.0
         # What was rung while nobody listened.
         self._on_bell()
