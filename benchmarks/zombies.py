@@ -6,8 +6,8 @@ Rush beside procrastinate and PgQueuer, each set up as its documentation advises
 
 The zombie: every victim runs one job. All are frozen, until every job has begun once more with an
 heir. Then the victims resume and finish, while the heirs still run. A report has *landed* when the
-product's own table says then that the job is over. The killed: the victims die one by one, at
-random moments of a minute; measured is the time until the job begins with an heir.
+product's own table says then that the job is over. The killed: the victims die one by one, some
+seconds apart; measured is the time until the job begins with an heir.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from rush.store.migrate import migrate
 
 #: How long anything may take, in seconds: more than two rounds of the slowest rescue.
 PATIENCE = 400.0
-#: Within so many seconds the victims are killed, one by one.
-SPREAD = 60.0
+#: Between two kills, in seconds, at least and at most.
+GAP = (3.0, 7.0)
 #: How long a report may take to arrive, in seconds.
 ARRIVAL = 10.0
 
@@ -120,12 +120,10 @@ class Trial:
     def killed(self) -> dict[str, Any]:
         chance = random.Random("killed")
         died: dict[str, Any] = {}
-        moments = sorted(chance.uniform(0, SPREAD) for _ in self._workers["victim"])
-        began = time.monotonic()
-        for number, moment in enumerate(moments):
-            time.sleep(max(0.0, began + moment - time.monotonic()))
+        for number, victim in enumerate(self._workers["victim"]):
+            time.sleep(chance.uniform(*GAP))
             died[f"victim{number}"] = self._now()
-            self._signal(self._workers["victim"][number], signal.SIGKILL)
+            self._signal(victim, signal.SIGKILL)
         self._wait(lambda: self._marks("heir", "begun") >= self._samples, "the heirs to begin")
         begun = self._connection.execute(
             "SELECT v.name, min(h.at) FROM mark v JOIN mark h USING (number)"
