@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.chaos.campaign import Plan, Report, campaign
+from tests.chaos.campaign import DEFAULT_PAUSE, Plan, Report, campaign
 from tests.support.server import Server, find_binaries
 
 KEPT = Path("build/chaos")
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         seconds=options.seconds,
         workers=options.workers,
         backlog=options.backlog,
-        defaults=options.defaults,
+        **({"defaults": True, "pause": DEFAULT_PAUSE} if options.defaults else {}),
     )
     binaries = None if options.server == "embedded" else find_binaries(options.server)
     KEPT.mkdir(parents=True, exist_ok=True)

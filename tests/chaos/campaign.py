@@ -41,6 +41,8 @@ ALWAYS = {"poison_limit": 100, "log_level": "WARNING", "stop_grace": 5.0}
 
 #: In what the default settings say.
 DEFAULT_LEASE = 15.0
+#: Between two faults, in seconds, with that lease: for a lease after each outage nobody is judged.
+DEFAULT_PAUSE = (1.0, 4.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
