@@ -136,7 +136,7 @@ class Actor:
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
     def empty_log(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        if self.lives:
             unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
             resource.prlimit(self.pid, resource.RLIMIT_FSIZE, unlimited)
 
