@@ -59,7 +59,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0, help="for how long things break")
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument(
-        "--backlog", type=int, default=800, help="about how many runs are in flight"
+        "--backlog", type=int, default=3000, help="about how many runs are in flight"
     )
     parser.add_argument("--defaults", action="store_true", help="the settings as they come")
     parser.add_argument("--server", default="embedded", help="`embedded`, or a major version")

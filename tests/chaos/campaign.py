@@ -55,9 +55,9 @@ class Plan:
     workers: int = 8
     slots: int = 2
     #: About how many runs are in flight.
-    backlog: int = 800
+    backlog: int = 3000
     #: Between two faults, in seconds, at least and at most; and between two freezes.
-    pause: tuple[float, float] = (0.2, 1.2)
+    pause: tuple[float, float] = (0.3, 1.7)
     freeze_pause: tuple[float, float] = (0.2, 1.5)
     #: The settings as they come, instead of a lease of two seconds.
     defaults: bool = False

@@ -47,7 +47,7 @@ WEIGHTS = {"single": 40, "pair": 30, "chain": 18, "diamond": 6, "fan": 3, "slow"
            "hanging": 0.3}  # fmt: skip
 
 #: How many runs are asked for one by one in a turn, and how many in one statement beside that.
-ALONE, TOGETHER = 3, 50
+ALONE, TOGETHER = 3, 200
 
 #: A pause lasts up to so many seconds.
 LONGEST_PAUSE = 2.0
