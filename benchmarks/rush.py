@@ -184,7 +184,7 @@ class Rush:
                 "SELECT count(*) FROM rush.archive WHERE run_id > %s AND state = 'Complete'", before
             ),
             "lines": self.one(
-                "SELECT count(*) FROM rush.log WHERE run_id > %s"
+                "SELECT count(*) FROM rush.run_log WHERE run_id > %s"
                 " AND substring(lines from 'in process (\\d+)')::int <> ALL (%s)",
                 before,
                 [process.pid for process in self.workers.values()],

@@ -86,11 +86,11 @@ def tables_documented() -> Iterator[tuple[str, str]]:
 
 
 def columns_of_schema(connection: psycopg.Connection[Any]) -> dict[str, set[str]]:
-    """Of each table that is no partition of another."""
+    """Of each view, and each table that is no partition of another."""
     rows = connection.execute(
         "SELECT c.relname, a.attname FROM pg_class c"
         " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
-        " WHERE c.relnamespace = 'rush'::regnamespace AND c.relkind IN ('r', 'p')"
+        " WHERE c.relnamespace = 'rush'::regnamespace AND c.relkind IN ('r', 'p', 'v')"
         " AND NOT c.relispartition"
     ).fetchall()
     columns: dict[str, set[str]] = {}

@@ -11,7 +11,7 @@ import pytest
 
 from rush.config import Settings
 from rush.master.master import Master
-from rush.store.session import Session
+from rush.store.wire import Wire
 from tests.support.kernel import CHAIN, Kernel
 from tests.support.waiting import wait_for
 
@@ -23,10 +23,10 @@ def lead(shared: Kernel, database: str) -> Iterator[Callable[..., Master]]:
     """A master that leads in the kernel's term; it steps down at the end."""
     masters: list[Master] = []
 
-    def connect() -> Session:
-        return Session(psycopg.connect(database, autocommit=True), "rush")
+    def connect() -> Wire:
+        return Wire(psycopg.connect(database, autocommit=True), "rush")
 
-    def lead(until: float = FOREVER, connect: Callable[[], Session] = connect) -> Master:
+    def lead(until: float = FOREVER, connect: Callable[[], Wire] = connect) -> Master:
         master = Master(Settings(poll_interval=5), connect)
         masters.append(master)
         master.lead(shared.term, until, time.monotonic())
@@ -84,10 +84,10 @@ def test_an_error_that_nobody_thought_of_does_not_end_it(shared: Kernel, lead, d
     request = shared.request()
     errors = [ValueError("what nobody thought of"), OSError("no route to host")]
 
-    def connect() -> Session:
+    def connect() -> Wire:
         if errors:
             raise errors.pop()
-        return Session(psycopg.connect(database, autocommit=True), "rush")
+        return Wire(psycopg.connect(database, autocommit=True), "rush")
 
     lead(connect=connect)
 

@@ -40,7 +40,7 @@ def test_a_report_is_heard_once(kernel: Kernel, worker):
     kernel.define(CHAIN)
     kernel.start()
     (claim,) = kernel.running(worker)
-    said = outcome(claim, result='{"rows": 1}', log="line", part=3)
+    said = outcome(claim, result='{"rows": 1}', log="line")
     assert kernel.report(worker, said).refused == []
     before = everything(kernel)
 

@@ -223,7 +223,7 @@ class Kernel:
             want=want,
             idle=idle,
             claim_id=next(self._claim_ids),
-        )
+        )()
         self.check_counts()
         return answer
 

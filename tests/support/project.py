@@ -277,7 +277,9 @@ class Project:
         )
 
     def log(self, run: int) -> str:
-        rows = self.sql("SELECT lines FROM rush.log WHERE run_id = %s ORDER BY token, part", run)
+        rows = self.sql(
+            "SELECT lines FROM rush.run_log WHERE run_id = %s ORDER BY token, part", run
+        )
         return "\n".join(lines for (lines,) in rows)
 
 

@@ -58,6 +58,14 @@ class Claim(NamedTuple):
         return Key(self.run_id, self.job, self.item, self.round)
 
 
+class Handed(NamedTuple):
+    """A job that the master has handed to a worker, in one of its registrations."""
+
+    worker_id: int
+    generation: int
+    claim: Claim
+
+
 @dataclass(slots=True, kw_only=True)
 class Outcome:
     """How an attempt ended. Instants are on this machine's monotonic clock; None: it never began."""
@@ -72,7 +80,6 @@ class Outcome:
     traceback: str | None = None
     result: str | None = None
     log: str | None = None
-    part: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

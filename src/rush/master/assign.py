@@ -16,5 +16,5 @@ def assign(round: Round) -> None:
         queue_sets = runs.queue_sets(round.session)
     with round.transaction() as session:
         handed = [runs.assign(session, queue_set) for queue_set in queue_sets]
-    for worker_ids in handed:
-        round.workers.update(worker_ids())
+    for some in handed:
+        round.handed += some()

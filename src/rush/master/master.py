@@ -18,7 +18,10 @@ over. No user code is ever imported here.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import select
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +30,7 @@ from typing import Any
 import psycopg
 
 from rush.config import Settings
+from rush.domain.records import Handed
 from rush.errors import DatabaseError
 from rush.master import assign, finish, requests, retries, waiting
 from rush.master.alerts import Alerts
@@ -35,7 +39,8 @@ from rush.master.tasks import Round
 from rush.master.timeouts import Timeouts
 from rush.store import runs
 from rush.store.master_token import TermOver
-from rush.store.session import Session, channel
+from rush.store.session import channel
+from rush.store.wire import Wire
 
 log = logging.getLogger("rush.master")
 
@@ -53,14 +58,17 @@ class Master:
     opens its session; it has none while it does not lead.
     """
 
-    def __init__(self, settings: Settings, connect: Callable[[], Session]) -> None:
+    def __init__(self, settings: Settings, connect: Callable[[], Wire]) -> None:
         self._settings = settings
         self._connect = connect
-        self._bell = threading.Event()
+        self._wake_reading, self._wake_writing = os.pipe()
+        os.set_blocking(self._wake_reading, False)
+        os.set_blocking(self._wake_writing, False)
         self._term: int | None = None
         self._trusted_until = 0.0
         self._ring_own: Callable[[], None] = lambda: None
-        self._own_id: int | None = None
+        self._hand_own: Callable[[list[Handed]], None] = lambda handed: None
+        self._own_id = 0
         self._thread: threading.Thread | None = None
 
     # What the election says ---------------------------------------------------------------
@@ -78,28 +86,32 @@ class Master:
         lapsed = not self._trusted
         self._trusted_until = until
         if lapsed:
-            self._bell.set()
+            self.ring()
 
     def step_down(self) -> None:
         self._term = None
-        self._bell.set()
+        self.ring()
 
     def ring(self) -> None:
-        self._bell.set()
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake_writing, b".")
 
     @property
     def leading(self) -> bool:
         return self._term is not None
 
-    def bind(self, ring_worker: Callable[[], None], worker_id: int) -> None:
-        """The worker in this same process is rung by a call, not by a NOTIFY."""
-        self._ring_own = ring_worker
+    def bind(
+        self, worker_id: int, ring: Callable[[], None], hand: Callable[[list[Handed]], None]
+    ) -> None:
+        """The worker in this same process is told by a call, and need not look what it was handed."""
         self._own_id = worker_id
+        self._ring_own = ring
+        self._hand_own = hand
 
     # The loop -----------------------------------------------------------------------------
 
     def _lead(self, term: int, in_contact_since: float) -> None:
-        session: Session | None = None
+        session: Wire | None = None
         tasks = Tasks(self._settings, self.ring, in_contact_since)
         while self._term == term:
             rest = self._settings.poll_interval
@@ -112,33 +124,48 @@ class Master:
                 break
             except (DatabaseError, psycopg.Error) as error:
                 log.warning("a round failed: %s", str(error).strip().split("\n", maxsplit=1)[0])
-                if session is None or session.connection.closed:
-                    session = None
                 rest = PAUSE
             except Exception:
                 # The election goes on renewing this term, so nobody else would lead.
                 log.exception("a round failed")
                 rest = PAUSE
+            if session is not None and session.connection.closed:
+                session = None
             if rest > 0:
-                self._bell.wait(rest)
-            self._bell.clear()
+                self._rest(session, rest)
         if session is not None:
             session.connection.close()
 
-    def _open(self) -> Session:
+    def _open(self) -> Wire:
         session = self._connect()
         session.settle_plans()
+        # Before the first look: what is rung for later comes by itself.
+        session.listen(channel(session.schema, "master"))
         return session
+
+    def _rest(self, session: Wire | None, seconds: float) -> None:
+        """Wait for the bell, for a call from another thread, or for the next thing that is due."""
+        if session is not None and session.rung():
+            return
+        listening = [self._wake_reading] if session is None else [self._wake_reading, session]
+        ready, _, _ = select.select(listening, [], [], seconds)
+        if session in ready:
+            # What is wrong with it comes to light in the next round.
+            with contextlib.suppress(psycopg.Error):
+                session.hear()
+        if self._wake_reading in ready:
+            os.read(self._wake_reading, 4096)
 
     @property
     def _trusted(self) -> bool:
         return time.monotonic() < self._trusted_until
 
-    def _round(self, session: Session, term: int, tasks: Tasks) -> float:
+    def _round(self, session: Wire, term: int, tasks: Tasks) -> float:
         """One round. Returns how many seconds to rest."""
         round = Round(session=session, term=term, queue_sets=tasks.queue_sets)
         # Before the look at what there is: this is what bells ring for, and somebody waits for it.
         all_plain = requests.admit(round)
+        self._tell_workers(round)
         outlook = runs.outlook(session)
         round.queue_sets = outlook.queue_sets
         for task in tasks.due(outlook, all_plain=all_plain):
@@ -146,20 +173,27 @@ class Master:
                 log.warning("term %s is not trusted any more", term)
                 break
             task(round)
-        self._ring_all(round)
+        self._tell_workers(round)
+        if round.watchers:
+            session.notify(channel(session.schema, "runs"))
         if round.more:
             return 0.0
         return tasks.rest(outlook)
 
-    def _ring_all(self, round: Round) -> None:
-        schema = round.session.schema
-        bells = [channel(schema, "worker", i) for i in sorted(round.workers) if i != self._own_id]
-        if round.watchers:
-            bells.append(channel(schema, "runs"))
+    def _tell_workers(self, round: Round) -> None:
+        """Nobody waits for what else this round has to do."""
+        own = [each for each in round.handed if each.worker_id == self._own_id]
+        if own:
+            self._hand_own(own)
         if self._own_id in round.workers:
             self._ring_own()
-        if bells:
-            round.session.notify(*bells)
+        others = round.workers | {each.worker_id for each in round.handed}
+        others.discard(self._own_id)
+        if others:
+            schema = round.session.schema
+            round.session.notify(*(channel(schema, "worker", each) for each in sorted(others)))
+        round.handed.clear()
+        round.workers.clear()
 
 
 class Tasks:

@@ -52,8 +52,8 @@ def admit(round: Round) -> bool:
     except psycopg.DataError as error:
         log.warning("a request cannot be taken: %s", error)
         return False
-    for worker_ids in handed:
-        round.workers.update(worker_ids())
+    for some in handed:
+        round.handed += some()
     made, seen = admitted()
     round.watchers |= made > 0
     round.more |= made > 0

@@ -14,6 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from rush.domain.records import Handed
 from rush.store import master_token
 from rush.store.master_token import TermOver
 from rush.store.session import Session
@@ -29,6 +30,8 @@ class Round:
     session: Session
     term: int
     workers: set[int] = field(default_factory=set[int])
+    #: What has been handed out, and nobody has been told.
+    handed: list[Handed] = field(default_factory=list[Handed])
     #: The sets of queues that workers serve, where somebody has looked just now.
     queue_sets: list[str] | None = None
     #: Runs have come to rest, or new ones have begun: watchers want to know.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 from rush.domain.records import Answer, Claim, CompiledJob, LogPart, Outcome
@@ -20,10 +20,10 @@ def report(
     want: int,
     idle: bool,
     claim_id: int,
-) -> Answer:
+) -> Callable[[], Answer]:
     """
     Report outcomes, go on with up to `keep` jobs that follow them, and claim what is Ready,
-    up to `want` together with these: one commit.
+    up to `want` together with these: one commit. What is returned waits for the answer.
 
     Instants become the database's: each is sent as the seconds that have passed since.
     Reporting the same outcomes again changes nothing.
@@ -35,7 +35,7 @@ def report(
     others = [o for o in outcomes if o.state != "Complete"]
     completed = failed = claimed = _nothing
     # In the order of locks: `complete` goes on to the rows of runs, `claim` waits for none.
-    with session.together():
+    with session.sending():
         if others:
             failed = session.send(
                 "fail",
@@ -59,7 +59,7 @@ def report(
             )
         if want:
             claimed = session.send("claim", **me, want=want, idle=idle, claim_id=claim_id)
-    return _answer(complete, others, completed(), failed(), claimed())
+    return lambda: _answer(complete, others, completed(), failed(), claimed())
 
 
 def _nothing() -> list[Any]:
@@ -145,7 +145,7 @@ def archived(session: Session, claims: Sequence[Claim]) -> set[int]:
 
 
 def compiled_jobs(session: Session, job_ids: Collection[int]) -> list[CompiledJob]:
-    """Compiled jobs by id."""
+    """Compiled jobs by id, and some that come behind them."""
     rows = session.many("compiled_jobs", job_ids=numbers(job_ids))
     return [CompiledJob(**row._asdict()) for row in rows]
 
@@ -216,6 +216,5 @@ def _ends(outcomes: Sequence[Outcome], now: float) -> dict[str, str]:
         "began": array([None if o.began is None else now - o.began for o in outcomes]),
         "ended": numbers([now - o.ended for o in outcomes]),
         "logs": array([o.log for o in outcomes]),
-        "parts": numbers([o.part for o in outcomes]),
         "codes": array([o.code for o in outcomes]),
     }

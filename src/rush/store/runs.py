@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from rush.domain.records import Claim, Handed
 from rush.store.session import Session
 
 
@@ -72,10 +73,13 @@ def queue_sets(session: Session) -> list[str]:
     return session.one("queue_sets").sets
 
 
-def assign(session: Session, queue_set: str) -> Callable[[], list[int]]:
+def assign(session: Session, queue_set: str) -> Callable[[], list[Handed]]:
     """
     Hand Ready jobs to workers of these queues that have free slots. What is returned waits
-    for the answer: the ids of the workers.
+    for the answer.
     """
     rows = session.send("assign", queues=queue_set, claim_id=secrets.randbits(62))
-    return lambda: [row.worker_id for row in rows()]
+    return lambda: [
+        Handed(row.worker_id, row.generation, Claim._make(row[: len(Claim._fields)]))
+        for row in rows()
+    ]

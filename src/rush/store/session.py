@@ -70,8 +70,8 @@ class Session:
         with self.connection.transaction():
             yield
 
-    def together(self) -> AbstractContextManager[None]:
-        """A transaction whose answers are all read after its end: a `Wire` saves something then."""
+    def sending(self) -> AbstractContextManager[None]:
+        """A transaction whose answers are all read after its end: a `Wire` does not wait for it."""
         return self.transaction()
 
     def listen(self, *channels: str) -> None:

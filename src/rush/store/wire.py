@@ -11,6 +11,9 @@ itself, since a cursor costs more than most of the statements here.
         claimed = wire.send("claim", …)
     completed(), claimed()
 
+Nobody has to wait: what is sent in `sending()` is on its way, the caller may do something
+else, listen to `fileno()`, and ask `arrived()` whether all answers are here.
+
 Every wait has a deadline: a server that takes a statement and never answers, or a path
 that swallows what is sent, must not hold a worker for ever. What was sent by then is an
 unknown commit, and the connection is of no more use.
@@ -55,17 +58,22 @@ class Wire(Session):
         patience: float = PATIENCE,
     ) -> None:
         super().__init__(connection, schema, prepare=prepare)
-        self._patience = patience
+        #: How many seconds an answer is waited for.
+        self.patience = patience
         self._pg = connection.pgconn
         self._sent: deque[_Sent] = deque()
         self._prepared: set[str] = set()
         self._in_transaction = False
+        #: The end of what was sent and not waited for, and the first error that came for it.
+        self._end: _Sent | None = None
+        self._problem: psycopg.Error | None = None
+        self._flushed = True
 
     def bound(self, patience: float) -> None:
         """Wait so many seconds for an answer, and let the server give up a little before that."""
         milliseconds = sql.Literal(int(patience * 900))
         self.execute(sql.SQL("SET statement_timeout = {}").format(milliseconds))
-        self._patience = patience
+        self.patience = patience
 
     def send(self, name: str, /, **params: Any) -> Callable[[], list[Any]]:
         sent = self._send(name, params)
@@ -100,10 +108,10 @@ class Wire(Session):
             self._in_transaction = False
 
     @contextmanager
-    def together(self) -> Generator[None]:
+    def sending(self) -> Generator[None]:
         """
         One commit for what is sent in here, without the two statements that a transaction
-        costs. No answer may be asked for before the end.
+        costs, and without waiting: an answer that is asked for afterwards is waited for then.
         """
         try:
             yield
@@ -111,7 +119,50 @@ class Wire(Session):
             # What has been sent would be committed by whatever is sent next.
             self.connection.close()
             raise
-        self._synchronise()
+        self._problem = None
+        self._end = self._finish()
+        self._flushed = not self._pg.flush()
+
+    def fileno(self) -> int:
+        return self._pg.socket
+
+    @property
+    def unsent(self) -> bool:
+        """The path takes no more for now: listen for it to be writable too."""
+        return not self._flushed
+
+    def arrived(self) -> bool:
+        """
+        Take in what is here, without waiting; say whether that is all. Raises the first error
+        that is in it then.
+        """
+        end = self._end
+        if end is None:
+            return True
+        self._flushed = not self._pg.flush()
+        self._pg.consume_input()
+        while not end.results:
+            if self._pg.is_busy():
+                return False
+            self._take_next()
+        self._end = None
+        if self._problem is not None:
+            raise self._problem
+        return True
+
+    # Bells --------------------------------------------------------------------------------
+
+    def rung(self) -> bool:
+        """Whether bells have rung since the last time; some come with answers."""
+        heard = False
+        while self._pg.notifies() is not None:
+            heard = True
+        return heard
+
+    def hear(self) -> bool:
+        """Read what has come while nothing was asked, and say whether a bell has rung."""
+        self._pg.consume_input()
+        return self.rung()
 
     # Sending ------------------------------------------------------------------------------
 
@@ -152,6 +203,8 @@ class Wire(Session):
             if self._in_transaction:
                 self._pg.send_flush_request()
                 self._read_until(sent)
+            elif self._end is not None:
+                self._await_end()
             else:
                 self._synchronise()
         (result,) = sent.results
@@ -165,18 +218,35 @@ class Wire(Session):
             raise problem
 
     def _settle(self) -> psycopg.Error | None:
+        self._problem = None
+        end = self._finish()
+        while not end.results:
+            self._take_next()
+        return self._problem
+
+    def _finish(self) -> _Sent:
+        """Mark the end of what belongs together: the server commits there, and answers."""
         self._pg.pipeline_sync()
         end = _Sent("sync", False, [])
         self._sent.append(end)
-        problem: psycopg.Error | None = None
+        return end
+
+    def _await_end(self) -> None:
+        end, self._end = self._end, None
+        assert end is not None
         while not end.results:
-            try:
-                self._read_next()
-            except psycopg.Error as error:
-                if self.connection.closed:
-                    raise
-                problem = problem or error
-        return problem
+            self._take_next()
+        if self._problem is not None:
+            raise self._problem
+
+    def _take_next(self) -> None:
+        """Read the next answer, and remember the first error. Raises when the connection is lost."""
+        try:
+            self._read_next()
+        except psycopg.Error as error:
+            if self.connection.closed:
+                raise
+            self._problem = self._problem or error
 
     def _read_until(self, sent: _Sent) -> None:
         while not sent.results:
@@ -184,7 +254,7 @@ class Wire(Session):
 
     def _read_next(self) -> None:
         """Read the answer to the oldest statement that has none. Raises its error."""
-        until = time.monotonic() + self._patience
+        until = time.monotonic() + self.patience
         result = self._next_result(until)
         if result is None:
             # libpq says so behind each statement's answer.
@@ -217,7 +287,7 @@ class Wire(Session):
         poll = select.poll()
         poll.register(self._pg.socket, events)
         if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
-            raise self._lost(f"no answer within {self._patience:g} s")
+            raise self._lost(f"no answer within {self.patience:g} s")
 
     def _lost(self, reason: str) -> psycopg.OperationalError:
         self.connection.close()

@@ -65,9 +65,6 @@ class Leader(Protocol):
     def step_down(self) -> None:
         """The term is over, or not sure any more."""
 
-    def ring(self) -> None:
-        """There is something to do."""
-
 
 class Pulse:
     """
@@ -239,8 +236,6 @@ class Pulse:
         self._beat_at = min(self._beat_at, began + self._terms.expiry / 3)
         # Told before anything else can fail: this term is renewed from now on.
         self._leader.lead(term, self._term_until, self._in_contact_since)
-        session.listen(channel(session.schema, "master"))
-        self._leader.ring()
 
     def _believed_gone(self, state: object, now: float) -> int | None:
         """The term whose session has been gone for long enough, if there is one."""
@@ -264,8 +259,6 @@ class Pulse:
     def _lose(self) -> None:
         self._term = None
         self._leader.step_down()
-        if self._session is not None and not self._session.connection.closed:
-            self._session.unlisten(channel(self._session.schema, "master"))
 
     def _retire(self, session: Session) -> None:
         assert self._registration is not None
@@ -324,9 +317,6 @@ class Pulse:
         while (bell := session.connection.pgconn.notifies()) is not None:
             heard = True
             _, _, name = bell.relname.decode().partition(":")
-            if name == "master":
-                self._leader.ring()
-                continue
             # Perhaps the master has resigned: that is worth a look at once.
             if name == "workers":
                 self._stand_at = 0.0
@@ -364,14 +354,11 @@ class Pulse:
         assert self._registration is not None
         self._listen(session, self._registration)
         workers.note_session(session, self._registration)
-        if self._term is not None:
-            session.listen(channel(session.schema, "master"))
         self._session = session
         self._in_contact_since = time.monotonic()
         self._beat_at = 0.0
         # What was rung while nobody listened.
         self._on_bell()
-        self._leader.ring()
         return session
 
     def _hang_up(self) -> None:

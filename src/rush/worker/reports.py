@@ -1,8 +1,13 @@
 """
 A worker's conversation with the database about the jobs that it holds.
 
-One thread, one connection, one request at a time: what it hears is in the order of
-what was said, so the supervisor never has to guess which of two answers is older.
+One connection, one request at a time: what it hears is in the order of what was said, so
+the supervisor never has to guess which of two answers is older.
+
+A request that only reports and claims, which is nearly all of them, is sent by whoever says
+it, and its answer is read when it has come: nobody waits, and no thread has to be woken.
+All others, and every trouble, are a thread's. The connection is used by either of them, and
+never by both: a request is with one of them until it is answered.
 
 A request whose answer was lost is said again on a new connection, until it is answered:
 every part of it changes nothing the second time. Outcomes are fenced by their token, so
@@ -18,7 +23,8 @@ import queue
 import random
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +34,7 @@ from psycopg import errors as pg
 from rush.domain.records import Answer, Claim, CompiledJob, LogPart, Outcome
 from rush.errors import DatabaseError
 from rush.store import held as store
-from rush.store.session import Session
+from rush.store.wire import Wire
 from rush.store.workers import Registration
 
 log = logging.getLogger("rush.worker")
@@ -56,6 +62,11 @@ class Request:
     #: Ask for the results of these runs, by the token of the job that wants them.
     results_of: dict[int, int] = field(default_factory=dict[int, int])
 
+    @property
+    def only_reports(self) -> bool:
+        """Nothing but outcomes and a claim: one round trip."""
+        return not (self.begun or self.logs or self.given_back or self.ask_held or self.results_of)
+
 
 @dataclass(slots=True, kw_only=True)
 class Reply:
@@ -67,28 +78,42 @@ class Reply:
     overtaken: list[Outcome] = field(default_factory=list[Outcome])
     held: list[Claim] | None = None
     results: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
-    compiled: dict[int, CompiledJob] = field(default_factory=dict[int, CompiledJob])
+    #: What the jobs are of which it speaks.
+    compiled: Mapping[int, CompiledJob] = field(default_factory=dict[int, CompiledJob])
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """A request that has been sent, and how to read its answer."""
+
+    request: Request
+    session: Wire
+    answer: Callable[[], Answer]
+    until: float
 
 
 class Reporter:
     """
-    The thread. `say` hands it a request, `heard` gives the reply once it is there;
-    `wake` is called from the thread when it is.
+    `say` takes a request, `heard` gives the reply once it is there. `wake` is called from the
+    thread when it is; while `wire` is not None, it can be read when there is an answer.
     """
 
     def __init__(
-        self, connect: Callable[[], Session], registration: Registration, wake: Callable[[], None]
+        self, connect: Callable[[], Wire], registration: Registration, wake: Callable[[], None]
     ) -> None:
         self._connect = connect
         self._wake = wake
-        self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[Request | Reply | None] = queue.SimpleQueue()
         self._replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
-        self._session: Session | None = None
+        self._session: Wire | None = None
+        self._under_way: _UnderWay | None = None
         self._compiled: dict[int, CompiledJob] = {}
         self._stopping = threading.Event()
         self.registration = registration
         #: A request is under way.
         self.busy = False
+        #: It may ask what this worker holds.
+        self._asking_held = False
         self.thread = threading.Thread(target=self._run, name="reports", daemon=True)
 
     def start(self) -> None:
@@ -97,16 +122,88 @@ class Reporter:
     def say(self, request: Request) -> None:
         assert not self.busy
         self.busy = True
-        self._requests.put(request)
+        if not (request.only_reports and self._send(request)):
+            self._leave_to_thread(request)
 
     def heard(self) -> Reply | None:
-        """The reply to what was said, if it is there. To be called by one thread."""
+        """The reply to what was said, if it is there. Whoever says asks, nobody else."""
+        reply = self._arrived() if self._under_way is not None else self._from_thread()
+        if reply is not None:
+            self.busy = self._asking_held = False
+        return reply
+
+    def known(self, claims: Sequence[Claim]) -> Mapping[int, CompiledJob] | None:
+        """What these jobs are; None where that, or what else is held, must be asked."""
+        if self._asking_held or not self._knows(claims):
+            return None
+        return self._compiled
+
+    @property
+    def wire(self) -> Wire | None:
+        """What can be read when the answer to what was said is there; None: `wake` tells."""
+        return None if self._under_way is None else self._under_way.session
+
+    @property
+    def due(self) -> float:
+        """Until when the answer is waited for, on the monotonic clock."""
+        return float("inf") if self._under_way is None else self._under_way.until
+
+    # Without waiting --------------------------------------------------------------------
+
+    def _send(self, request: Request) -> bool:
+        """Whether it is on its way. If not, the thread says it."""
+        session = self._session
+        if session is None:
+            return False
         try:
-            reply = self._replies.get_nowait()
+            answer = self._ask(session, request)
+        except (psycopg.Error, OSError) as error:
+            log.warning("no contact to the database: %s", _first_line(error))
+            return False
+        self._under_way = _UnderWay(request, session, answer, time.monotonic() + session.patience)
+        return True
+
+    def _arrived(self) -> Reply | None:
+        """The reply, when all of it is here and nothing has to be asked behind it."""
+        under_way = self._under_way
+        assert under_way is not None
+        try:
+            if not under_way.session.arrived():
+                if time.monotonic() >= under_way.until:
+                    # An unknown commit, like every answer that was lost.
+                    under_way.session.connection.close()
+                    self._leave_to_thread(under_way.request)
+                return None
+            answer = under_way.answer()
+        except (psycopg.Error, OSError) as error:
+            # Said again, it meets the same once more, and there it is dealt with.
+            log.info("a report is said again: %s", _first_line(error))
+            self._leave_to_thread(under_way.request)
+            return None
+        reply = Reply(request=under_way.request, answer=answer)
+        if answer.refused or not self._knows(answer.claims):
+            self._leave_to_thread(reply)
+            return None
+        self._under_way = None
+        reply.compiled = self._compiled
+        return reply
+
+    def _leave_to_thread(self, what: Request | Reply) -> None:
+        self._under_way = None
+        # On a new connection it will.
+        self._asking_held = True
+        self._requests.put(what)
+
+    def _knows(self, claims: Sequence[Claim]) -> bool:
+        return all(claim.job_id in self._compiled for claim in claims)
+
+    def _from_thread(self) -> Reply | None:
+        try:
+            return self._replies.get_nowait()
         except queue.Empty:
             return None
-        self.busy = False
-        return reply
+
+    # The thread -------------------------------------------------------------------------
 
     def stop(self) -> None:
         """End the thread. A request that cannot be answered is given up."""
@@ -115,8 +212,8 @@ class Reporter:
         self.thread.join(timeout=10)
 
     def _run(self) -> None:
-        while (request := self._requests.get()) is not None:
-            reply = self._until_answered(request)
+        while (what := self._requests.get()) is not None:
+            reply = self._until_answered(what)
             if reply is None:
                 return
             self._replies.put(reply)
@@ -124,12 +221,15 @@ class Reporter:
         if self._session is not None:
             self._session.connection.close()
 
-    def _until_answered(self, request: Request) -> Reply | None:
+    def _until_answered(self, what: Request | Reply) -> Reply | None:
         pause = Backoff()
+        request = what.request if isinstance(what, Reply) else what
         while not self._stopping.is_set():
             try:
-                session = self._session or self._reconnect(request)
-                return self._say(session, request)
+                session = self._open_session(request)
+                if isinstance(what, Request):
+                    what = self._say(session, what)
+                return self._complete(session, what)
             except PASSING as error:
                 log.info("the database asks to try again: %s", _first_line(error))
             except (
@@ -150,11 +250,12 @@ class Reporter:
             self._stopping.wait(pause.next())
         return None
 
-    def _reconnect(self, request: Request) -> Session:
-        self._session = self._connect()
-        self._session.settle_plans(keyed=True)
-        # What was committed without our hearing of it must come to light.
-        request.ask_held = True
+    def _open_session(self, request: Request) -> Wire:
+        if self._session is None or self._session.connection.closed:
+            self._session = self._connect()
+            self._session.settle_plans(keyed=True)
+            # What was committed without our hearing of it must come to light.
+            request.ask_held = True
         return self._session
 
     def _hang_up(self) -> None:
@@ -162,7 +263,7 @@ class Reporter:
             self._session.connection.close()
             self._session = None
 
-    def _say(self, session: Session, request: Request) -> Reply:
+    def _say(self, session: Wire, request: Request) -> Reply:
         me = self.registration
         reply = Reply(request=request, answer=Answer())
         if request.begun:
@@ -173,56 +274,46 @@ class Reporter:
             store.give_back(session, me, request.given_back)
         if request.outcomes or request.want:
             reply.answer = self._report(session, request)
-            reply.overtaken = self._overtaken(session, request.outcomes, reply.answer.refused)
-        if request.ask_held:
-            reply.held = store.held(session, me)
-        for token, run_id in request.results_of.items():
-            reply.results[token] = store.results_before(session, run_id)
-        reply.compiled = self._look_up([*reply.answer.claims, *(reply.held or ())])
         return reply
 
-    def _report(self, session: Session, request: Request) -> Answer:
+    def _complete(self, session: Wire, reply: Reply) -> Reply:
+        """Ask what else belongs to a reply."""
+        request = reply.request
+        reply.overtaken = self._overtaken(session, request.outcomes, reply.answer.refused)
+        if request.ask_held:
+            reply.held = store.held(session, self.registration)
+        for token, run_id in request.results_of.items():
+            reply.results[token] = store.results_before(session, run_id)
+        reply.compiled = self._look_up(session, [*reply.answer.claims, *(reply.held or ())])
+        return reply
+
+    def _report(self, session: Wire, request: Request) -> Answer:
         try:
-            return self._report_batch(
-                session,
-                request.outcomes,
-                keep=request.keep,
-                want=request.want,
-                idle=request.idle,
-            )
+            return self._ask(session, request)()
         except psycopg.DataError as error:
             log.error("an outcome cannot be stored: %s", _first_line(error))
             return self._report_apart(session, request.outcomes)
 
-    def _report_batch(
-        self,
-        session: Session,
-        outcomes: Sequence[Outcome],
-        *,
-        keep: int = 0,
-        want: int = 0,
-        idle: bool = False,
-    ) -> Answer:
-        # The id that tells this claim from every other, made before it is sent.
-        claim_id = secrets.randbits(62)
+    def _ask(self, session: Wire, request: Request) -> Callable[[], Answer]:
         return store.report(
             session,
             self.registration,
-            outcomes,
-            keep=keep,
-            want=want,
-            idle=idle,
-            claim_id=claim_id,
+            request.outcomes,
+            keep=request.keep,
+            want=request.want,
+            idle=request.idle,
+            # What tells this claim from every other, made before it is sent.
+            claim_id=secrets.randbits(62),
         )
 
-    def _report_apart(self, session: Session, outcomes: Sequence[Outcome]) -> Answer:
+    def _report_apart(self, session: Wire, outcomes: list[Outcome]) -> Answer:
         """Report in halves until what cannot be stored is alone; that attempt has failed."""
         whole = Answer()
-        batches: list[Sequence[Outcome]] = [outcomes]
+        batches: list[list[Outcome]] = [outcomes]
         while batches:
             batch = batches.pop()
             try:
-                answer = self._report_batch(session, batch)
+                answer = self._ask(session, Request(outcomes=batch))()
             except psycopg.DataError as error:
                 if len(batch) == 1:
                     batches.append([_unstorable(batch[0], error)])
@@ -238,7 +329,7 @@ class Reporter:
         return whole
 
     def _overtaken(
-        self, session: Session, outcomes: Sequence[Outcome], refused: Sequence[int]
+        self, session: Wire, outcomes: Sequence[Outcome], refused: Sequence[int]
     ) -> list[Outcome]:
         if not refused:
             return []
@@ -247,14 +338,12 @@ class Reporter:
         known = store.archived(session, [outcome.claim for outcome in doubtful])
         return [outcome for outcome in doubtful if outcome.claim.token not in known]
 
-    def _look_up(self, claims: Sequence[Claim]) -> dict[int, CompiledJob]:
-        wanted = {claim.job_id for claim in claims}
-        missing = wanted - self._compiled.keys()
+    def _look_up(self, session: Wire, claims: Sequence[Claim]) -> Mapping[int, CompiledJob]:
+        missing = {claim.job_id for claim in claims} - self._compiled.keys()
         if missing:
-            assert self._session is not None
-            for job in store.compiled_jobs(self._session, missing):
+            for job in store.compiled_jobs(session, missing):
                 self._compiled[job.id] = job
-        return {job_id: self._compiled[job_id] for job_id in wanted if job_id in self._compiled}
+        return self._compiled
 
 
 class Backoff:

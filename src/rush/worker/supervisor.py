@@ -24,7 +24,7 @@ import selectors
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -118,6 +118,7 @@ class Supervisor:
         self._start_runner = start_runner
         self._selector = selectors.DefaultSelector()
         self._watched: list[int] = []
+        self._attended: tuple[int, int] | None = None
         self._runners: list[RunnerProcess] = []
         self._held: dict[int, Held] = {}
         self._queue: deque[Held] = deque()
@@ -160,6 +161,18 @@ class Supervisor:
         self._watched.append(descriptor)
         self._selector.register(descriptor, selectors.EVENT_READ, called)
 
+    def attend(self, descriptor: int | None, *, writing: bool = False) -> None:
+        """Wake up too when there is something to read there, or room to write; None: no more."""
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
+        if (descriptor, events) == self._attended:
+            return
+        if self._attended is not None:
+            self._selector.unregister(self._attended[0])
+            self._attended = None
+        if descriptor is not None:
+            self._selector.register(descriptor, events, lambda: None)
+            self._attended = (descriptor, events)
+
     def set_clock(self, database_now: datetime, monotonic: float) -> None:
         """What the database's clock said at a monotonic instant: log lines are told in it."""
         self._clock = (database_now.timestamp(), monotonic)
@@ -171,7 +184,8 @@ class Supervisor:
             timeout = min(timeout, max(0.0, due - time.monotonic()))
         if timeout > LINGER and self._runners_are_supplied():
             # What they say can wait a moment, and is cheaper to hear at once.
-            select.select(self._watched, [], [], LINGER)
+            attended = [self._attended[0]] if self._attended is not None else []
+            select.select([*self._watched, *attended], [], [], LINGER)
             timeout -= LINGER
         for key, _ in self._selector.select(timeout):
             # What an earlier one of these calls has closed is called no more.
@@ -215,6 +229,12 @@ class Supervisor:
             self._accept(claim, reply.compiled)
         if reply.held is not None:
             self._compare(reply.held, reply.compiled)
+        self._dispatch()
+
+    def take_over(self, claims: Sequence[Claim], compiled: Mapping[int, CompiledJob]) -> None:
+        """Take in what the master has handed over."""
+        for claim in claims:
+            self._accept(claim, compiled)
         self._dispatch()
 
     def let_go(self) -> None:
@@ -266,7 +286,7 @@ class Supervisor:
 
     # Jobs in ------------------------------------------------------------------------
 
-    def _accept(self, claim: Claim, compiled: dict[int, CompiledJob]) -> None:
+    def _accept(self, claim: Claim, compiled: Mapping[int, CompiledJob]) -> None:
         job = compiled.get(claim.job_id)
         if claim.token in self._held:
             return
@@ -284,7 +304,7 @@ class Supervisor:
         else:
             self._queue.append(held)
 
-    def _compare(self, rows: list[Claim], compiled: dict[int, CompiledJob]) -> None:
+    def _compare(self, rows: list[Claim], compiled: Mapping[int, CompiledJob]) -> None:
         """
         Start what is ours unheard of, end what is ours no more, hear of cancelled runs. These rows
         are older than what has ended here since they were asked for.
@@ -657,7 +677,6 @@ class Supervisor:
             traceback=_storable(traceback),
             result=result,
             log="\n".join(held.lines) if held.lines else None,
-            part=held.parts,
         )
 
     def _over(self, held: Held, outcome: Outcome) -> None:

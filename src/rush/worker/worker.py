@@ -2,9 +2,10 @@
 A worker: one process of a machine, with slots for jobs.
 
     pulse (thread)      the lease, the bell, the election         one connection
-    reports (thread)    what is said about jobs                   one connection
     master (thread)     the master's tasks, while this is it      one connection
-    this thread         the supervisor: runners, time, kills      none
+    this thread         the supervisor: runners, time, kills;
+                        reports, without waiting for answers      one connection
+    reports (thread)    what has to be waited for in between      the same
 
 It ends in good order on SIGTERM and SIGINT: it takes nothing more, gives back what has
 not begun, waits for what runs as long as the settings say, makes room as master, leaves
@@ -20,6 +21,7 @@ import os
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import FrameType
@@ -27,6 +29,7 @@ from typing import Protocol
 
 import rush
 from rush.config import LoadedSettings
+from rush.domain.records import Handed
 from rush.errors import ConfigurationError
 from rush.store import workers
 from rush.store.session import Session, channel
@@ -51,7 +54,11 @@ class Master(Leader, Protocol):
     @property
     def leading(self) -> bool: ...
 
-    def bind(self, ring_worker: Callable[[], None], worker_id: int) -> None: ...
+    def ring(self) -> None: ...
+
+    def bind(
+        self, worker_id: int, ring: Callable[[], None], hand: Callable[[list[Handed]], None]
+    ) -> None: ...
 
 
 class Worker:
@@ -84,6 +91,8 @@ class Worker:
         self._signals = 0
         self._rung = True
         self._reload = False
+        #: What the master in this same process has handed over.
+        self._handed: deque[Handed] = deque()
         self._over: Registration | None = None
         self._poll_at = 0.0
         self._watch_at = 0.0
@@ -110,7 +119,7 @@ class Worker:
             registration = self._registration
             assert registration is not None
             reporter = Reporter(lambda: self._wire("reports"), registration, self._wake)
-            self._master.bind(self._ring, registration.id)
+            self._master.bind(registration.id, self._ring, self._hand)
             self.supervisor.start()
             reporter.start()
             pulse.start()
@@ -153,9 +162,26 @@ class Worker:
             self.supervisor.reload()
         if now >= pulse.trusted_until:
             self.supervisor.end_lost_contact()
+        if self._handed:
+            self._take_over(reporter)
         self._converse(pulse, reporter, claim=True)
-        self.supervisor.wait(max(0.0, self._poll_at - time.monotonic()))
+        self.supervisor.wait(max(0.0, min(self._poll_at, reporter.due) - time.monotonic()))
         self._hear(pulse, reporter)
+
+    def _take_over(self, reporter: Reporter) -> None:
+        """
+        Begin what the master in this same process has handed over. While an answer about what
+        is held is awaited, which may be older, or where the jobs are not known yet, it is
+        looked up like what another master hands over.
+        """
+        assert self._registration is not None
+        handed = [self._handed.popleft() for _ in range(len(self._handed))]
+        claims = [e.claim for e in handed if e.generation == self._registration.generation]
+        compiled = reporter.known(claims)
+        if compiled is None:
+            self._rung = True
+        else:
+            self.supervisor.take_over(claims, compiled)
 
     def _converse(self, pulse: Pulse, reporter: Reporter, *, claim: bool) -> None:
         """Say what there is to say, unless an answer is still awaited."""
@@ -175,9 +201,18 @@ class Worker:
             # handed something over: that is held already.
             request.want = 0
         reporter.say(request)
+        self._attend(reporter)
+
+    def _attend(self, reporter: Reporter) -> None:
+        wire = reporter.wire
+        if wire is None:
+            self.supervisor.attend(None)
+        else:
+            self.supervisor.attend(wire.fileno(), writing=wire.unsent)
 
     def _hear(self, pulse: Pulse, reporter: Reporter) -> None:
         reply = reporter.heard()
+        self._attend(reporter)
         if reply is None:
             return
         answer = reply.answer
@@ -202,7 +237,7 @@ class Worker:
         registration, self._over = self._over, None
         assert registration is not None
         self._registration = registration
-        self._master.bind(self._ring, registration.id)
+        self._master.bind(registration.id, self._ring, self._hand)
         self.supervisor.let_go()
         reporter.registration = registration
         self._rung = True
@@ -243,6 +278,10 @@ class Worker:
 
     def _ring(self) -> None:
         self._rung = True
+        self._wake()
+
+    def _hand(self, handed: list[Handed]) -> None:
+        self._handed.extend(handed)
         self._wake()
 
     def _is_over(self, registration: Registration) -> None:

@@ -242,7 +242,7 @@ CREATE INDEX run_state_ready ON rush.run_state (queue, priority DESC, turn, run_
 CREATE INDEX run_state_waiting ON rush.run_state (ready_at) WHERE state = 'Waiting' AND NOT paused;
 CREATE INDEX run_state_paused ON rush.run_state (pipeline) WHERE paused;
 -- What is whose.
-CREATE INDEX run_state_held ON rush.run_state (worker, generation) WHERE worker IS NOT NULL;
+CREATE INDEX run_state_held ON rush.run_state (generation) WHERE worker IS NOT NULL;
 -- What may be overdue, what has failed, what waits for a person.
 CREATE INDEX run_state_running ON rush.run_state (deadline_at) WHERE state = 'Running';
 CREATE INDEX run_state_failed ON rush.run_state (run_id) WHERE state = 'Failed';
@@ -295,6 +295,7 @@ CREATE TABLE rush.archive (
     reason      text,
     error       text,
     traceback   text,
+    log         text,
     CONSTRAINT archive_failed_with_reason CHECK (state <> 'Failed' OR reason IS NOT NULL)
 ) PARTITION BY RANGE (finished_at);
 COMMENT ON TABLE rush.archive IS 'Attempts that are over. Partitioned by week; retention drops partitions.';
@@ -302,6 +303,8 @@ COMMENT ON COLUMN rush.archive.reason IS
     'What kind of failure: raised, exited, killed, timeout, lost, not loaded, too large.';
 COMMENT ON COLUMN rush.archive.error IS 'The last line of the traceback, or what happened in a sentence.';
 COMMENT ON COLUMN rush.archive.code IS 'The version of the code that ran.';
+COMMENT ON COLUMN rush.archive.log IS
+    'The last part of its log, which is all of it for most: what came earlier is in log. Written as lines are there.';
 CREATE INDEX archive_run ON rush.archive (run_id, job);
 
 CREATE TABLE rush.log (
@@ -315,10 +318,18 @@ CREATE TABLE rush.log (
     at      timestamptz NOT NULL,
     lines   text NOT NULL
 ) PARTITION BY RANGE (at);
-COMMENT ON TABLE rush.log IS 'What attempts have logged and printed, in parts. Partitioned by week.';
+COMMENT ON TABLE rush.log IS
+    'What attempts have logged and printed while they went on, in parts; the last part is in archive. Partitioned by week.';
 COMMENT ON COLUMN rush.log.lines IS
     'One line a record: time in UTC, level, text. The further lines of a record are indented.';
 CREATE INDEX log_run ON rush.log (run_id, token, part);
+
+CREATE VIEW rush.run_log AS
+    SELECT run_id, job, item, round, attempt, token, part, at, lines FROM rush.log
+    UNION ALL
+    SELECT run_id, job, item, round, attempt, token, 2147483647, finished_at, log FROM rush.archive
+     WHERE log IS NOT NULL;
+COMMENT ON VIEW rush.run_log IS 'Whole logs: the parts in log, and the last ones in archive.';
 
 CREATE TABLE rush.archive_rest PARTITION OF rush.archive DEFAULT;
 CREATE TABLE rush.log_rest PARTITION OF rush.log DEFAULT;

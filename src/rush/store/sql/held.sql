@@ -21,28 +21,23 @@ WITH me AS MATERIALIZED (
     DELETE FROM rush.run_state s
      USING me, unnest(%(run_ids)s::bigint[], %(jobs)s::text[], %(items)s::int[], %(rounds)s::int[],
                       %(tokens)s::bigint[], %(claim_ids)s::bigint[], %(began)s::float8[],
-                      %(ended)s::float8[], %(results)s::text[], %(logs)s::text[], %(parts)s::int[],
+                      %(ended)s::float8[], %(results)s::text[], %(logs)s::text[],
                       %(codes)s::text[]) WITH ORDINALITY
-        AS o(run_id, job, item, round, token, claim_id, began, ended, result, log, part, code, place)
+        AS o(run_id, job, item, round, token, claim_id, began, ended, result, log, code, place)
      WHERE s.run_id = o.run_id AND s.job = o.job AND s.item = o.item AND s.round = o.round
        AND (s.worker, s.generation, s.token, s.claim_id)
            IS NOT DISTINCT FROM (me.name, me.generation, o.token, o.claim_id)
     RETURNING s.run_id, s.job, s.item, s.round, s.job_id, s.pipeline, s.jobinstance, s.ready_at,
               s.attempt + (s.started_at IS NULL)::int AS attempt,
-              o.token, o.began, o.ended, o.result, o.log, o.part, o.code, o.place
+              o.token, o.began, o.ended, o.result, o.log, o.code, o.place
 ), filed AS (
     INSERT INTO rush.archive (run_id, job, item, round, attempt, pipeline, jobinstance, state, worker,
-                              token, code, ready_at, started_at, finished_at)
+                              token, code, ready_at, started_at, finished_at, log)
     SELECT run_id, job, item, round, attempt, pipeline, jobinstance, 'Complete', %(worker)s,
            token, code, ready_at,
            greatest(ready_at, statement_timestamp() - began * interval '1 second'),
-           greatest(ready_at, statement_timestamp() - ended * interval '1 second')
+           greatest(ready_at, statement_timestamp() - ended * interval '1 second'), log
       FROM over
-), logged AS (
-    INSERT INTO rush.log (run_id, job, item, round, attempt, token, part, at, lines)
-    SELECT run_id, job, item, round, attempt, token, part, statement_timestamp(), log
-      FROM over
-     WHERE log IS NOT NULL
 ), kept AS (
     INSERT INTO rush.result (run_id, job, item, round, value)
     SELECT run_id, job, item, round, result::jsonb
@@ -133,9 +128,9 @@ WITH me AS MATERIALIZED (
       FROM unnest(%(run_ids)s::bigint[], %(jobs)s::text[], %(items)s::int[], %(rounds)s::int[],
                   %(tokens)s::bigint[], %(claim_ids)s::bigint[], %(outcomes)s::text[],
                   %(began)s::float8[], %(ended)s::float8[], %(reasons)s::text[], %(errors)s::text[],
-                  %(tracebacks)s::text[], %(logs)s::text[], %(parts)s::int[], %(codes)s::text[])
+                  %(tracebacks)s::text[], %(logs)s::text[], %(codes)s::text[])
         AS o(run_id, job, item, round, token, claim_id, outcome,
-             began, ended, reason, error, traceback, log, part, code)
+             began, ended, reason, error, traceback, log, code)
 ), cancelled AS (
     DELETE FROM rush.run_state s
      USING me, outcome o
@@ -159,23 +154,18 @@ WITH me AS MATERIALIZED (
     RETURNING s.run_id, s.job, s.item, s.round, s.pipeline, s.jobinstance, s.ready_at, s.attempt, o.*
 ), accepted (run_id, job, item, round, pipeline, jobinstance, ready_at, attempt,
              o_run_id, o_job, o_item, o_round, token, claim_id, outcome,
-             began, ended, reason, error, traceback, log, part, code) AS (
+             began, ended, reason, error, traceback, log, code) AS (
     SELECT * FROM cancelled UNION ALL SELECT * FROM failed
 ), filed AS (
     INSERT INTO rush.archive (run_id, job, item, round, attempt, pipeline, jobinstance, state, worker,
-                              token, code, ready_at, started_at, finished_at, reason, error, traceback)
+                              token, code, ready_at, started_at, finished_at, reason, error, traceback, log)
     SELECT run_id, job, item, round, attempt, pipeline, jobinstance, outcome, %(worker)s,
            token, code, ready_at,
            CASE WHEN began IS NOT NULL
                 THEN greatest(ready_at, statement_timestamp() - began * interval '1 second') END,
            greatest(ready_at, statement_timestamp() - ended * interval '1 second'),
-           reason, error, traceback
+           reason, error, traceback, log
       FROM accepted
-), logged AS (
-    INSERT INTO rush.log (run_id, job, item, round, attempt, token, part, at, lines)
-    SELECT run_id, job, item, round, attempt, token, part, statement_timestamp(), log
-      FROM accepted
-     WHERE log IS NOT NULL
 )
 SELECT token FROM accepted;
 
@@ -326,11 +316,16 @@ SELECT a.token
  WHERE a.run_id = ANY(%(run_ids)s::bigint[]) AND a.token = ANY(%(tokens)s::bigint[]);
 
 -- name: compiled_jobs :many
--- What a job of a pipeline version is. It never changes, so workers keep it.
+-- What jobs of pipeline versions are, and some that come behind them: these will be asked for
+-- next. It never changes, so workers keep it.
 SELECT j.id, j.name, j.class_name, j.timeout_seconds, j.retry_limit, j.isolation, j.on_lost_contact,
        j.params, v.version
-  FROM rush.pipeline_job j JOIN rush.pipeline_version v ON v.id = j.version_id
- WHERE j.id = ANY(%(job_ids)s::bigint[]);
+  FROM (SELECT version_id, min(position) AS first, max(position) + 100 AS last
+          FROM rush.pipeline_job
+         WHERE id = ANY(%(job_ids)s::bigint[])
+         GROUP BY version_id) w
+  JOIN rush.pipeline_job j ON j.version_id = w.version_id AND j.position BETWEEN w.first AND w.last
+  JOIN rush.pipeline_version v ON v.id = j.version_id;
 
 -- name: results_before :many
 -- The results of the jobs of a run, newest round of each.

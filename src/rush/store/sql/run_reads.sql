@@ -97,7 +97,7 @@ SELECT s.job, s.round, s.attempt, s.state, s.worker, s.token, NULL, s.ready_at, 
 -- order in which they were kept, but never a later part of an attempt before an earlier one,
 -- whatever the clocks of two servers said: what is cut off by the limit is always the end.
 SELECT l.job, l.round, l.attempt, l.token, l.part, l.at, l.lines
-  FROM rush.log l
+  FROM rush.run_log l
  WHERE l.run_id = %(run_id)s
    AND l.at >= (SELECT created_at FROM rush.run WHERE id = %(run_id)s)
    AND (%(job)s::text IS NULL OR l.job = %(job)s)

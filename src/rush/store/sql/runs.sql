@@ -297,7 +297,7 @@ SELECT id, state FROM ended;
 -- name: assign :many
 -- Hand Ready jobs to workers with free slots: the workers that serve just these queues,
 -- the least loaded first, a seat at a time. They are Ready, with their holder named,
--- until a runner begins them.
+-- until a runner begins them. Returns what `held` would tell each of them.
 WITH seat AS MATERIALIZED (
     SELECT w.name, w.id, w.generation,
            row_number() OVER (ORDER BY l.held + n, w.name) AS seat
@@ -330,8 +330,15 @@ UPDATE rush.run_state s
   FROM picked p
   JOIN seat ON seat.seat = p.seat
   JOIN alive ON alive.name = seat.name AND alive.generation = seat.generation
+  JOIN rush.run r ON r.id = p.run_id
  WHERE s.run_id = p.run_id AND s.job = p.job AND s.item = p.item AND s.round = p.round
-RETURNING seat.id AS worker_id;
+RETURNING s.token, s.run_id, s.job, s.item, s.round, s.claim_id, s.job_id, s.pipeline, s.jobinstance,
+          s.attempt, s.given_back, r.cancelling, r.params::text AS params,
+          CASE WHEN (SELECT EXISTS (SELECT FROM rush.job_parameter)) THEN
+              (SELECT jsonb_object_agg(j.name, j.value ORDER BY j.job)
+                 FROM rush.job_parameter j
+                WHERE j.pipeline = s.pipeline AND j.job IN ('*', s.job)) END AS job_params,
+          seat.id AS worker_id, s.generation;
 
 -- name: outlook :one
 -- What there is for the master to do now, and when the next thing is due.
