@@ -250,7 +250,8 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=20)
     arguments = parser.parse_args()
     found: dict[str, dict[str, Any]] = {}
-    with running(None) as server:
+    # Each victim has some connections.
+    with running(None, settings={"max_connections": "500"}) as server:
         print(f"{server.version}, {arguments.samples} samples of each")
         for product in PRODUCTS:
             if product.name not in (arguments.products or names):
