@@ -113,12 +113,14 @@ class Master:
     def _lead(self, term: int, in_contact_since: float) -> None:
         session: Wire | None = None
         tasks = Tasks(self._settings, self.ring, in_contact_since)
+        rung = True
         while self._term == term:
             rest = self._settings.poll_interval
+            self._silence(session)
             try:
                 if self._trusted:
                     session = session or self._open()
-                    rest = self._round(session, term, tasks)
+                    rest = self._round(session, term, tasks, rung=rung)
             except TermOver as over:
                 log.warning("%s", over)
                 break
@@ -131,8 +133,7 @@ class Master:
                 rest = PAUSE
             if session is not None and session.connection.closed:
                 session = None
-            if rest > 0:
-                self._rest(session, rest)
+            rung = rest == 0 or self._rest(session, rest)
         if session is not None:
             session.connection.close()
 
@@ -143,30 +144,39 @@ class Master:
         session.listen(channel(session.schema, "master"))
         return session
 
-    def _rest(self, session: Wire | None, seconds: float) -> None:
-        """Wait for the bell, for a call from another thread, or for the next thing that is due."""
+    def _rest(self, session: Wire | None, seconds: float) -> bool:
+        """
+        Wait for the bell, for a call from another thread, or for the next thing that is due.
+        Says whether somebody has rung.
+        """
         if session is not None and session.rung():
-            return
+            return True
         listening = [self._wake_reading] if session is None else [self._wake_reading, session]
-        ready, _, _ = select.select(listening, [], [], seconds)
-        if session in ready:
-            # What is wrong with it comes to light in the next round.
+        return bool(select.select(listening, [], [], seconds)[0])
+
+    def _silence(self, session: Wire | None) -> None:
+        """What has rung until now is what the round that follows is for."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_reading, 4096)
+        if session is not None:
+            # What is wrong with it comes to light in the round.
             with contextlib.suppress(psycopg.Error):
                 session.hear()
-        if self._wake_reading in ready:
-            os.read(self._wake_reading, 4096)
 
     @property
     def _trusted(self) -> bool:
         return time.monotonic() < self._trusted_until
 
-    def _round(self, session: Wire, term: int, tasks: Tasks) -> float:
+    def _round(self, session: Wire, term: int, tasks: Tasks, *, rung: bool) -> float:
         """One round. Returns how many seconds to rest."""
         round = Round(session=session, term=term, queue_sets=tasks.queue_sets)
         # Before the look at what there is: this is what bells ring for, and somebody waits for it.
-        all_plain = requests.admit(round)
+        all_plain = rung and requests.admit(round)
         self._tell_workers(round)
         outlook = runs.outlook(session)
+        if outlook.requested and not rung:
+            # A bell was lost.
+            return 0.0
         round.queue_sets = outlook.queue_sets
         for task in tasks.due(outlook, all_plain=all_plain):
             if self._term != term or not self._trusted:

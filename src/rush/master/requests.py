@@ -56,7 +56,7 @@ def admit(round: Round) -> bool:
         round.handed += some()
     made, seen = admitted()
     round.watchers |= made > 0
-    round.more |= made > 0
+    round.more |= made == ADMITTED
     return 0 < made == seen
 
 

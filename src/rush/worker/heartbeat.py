@@ -106,6 +106,7 @@ class Pulse:
         self._term: int | None = None
         self._term_until = 0.0
         self._beat_at = 0.0
+        self._renew_at = 0.0
         self._stand_at = 0.0
         self._gone: tuple[int, float] | None = None
         #: The lease is ours until this monotonic instant.
@@ -177,6 +178,8 @@ class Pulse:
         self._distrust(now)
         if now >= self._beat_at:
             self._beat(session)
+        if self._term is not None and now >= self._renew_at:
+            self._renew(session, self._term)
         if self._retiring and not self._retired.is_set():
             self._retire(session)
         elif self._term is None and not self._retiring and now >= self._stand_at:
@@ -203,15 +206,13 @@ class Pulse:
         if row.reload:
             workers.reloaded(session, self._registration, self._identity.code)
             self._on_reload()
-        if self._term is not None:
-            self._renew(session, self._term)
 
     def _renew(self, session: Session, term: int) -> None:
         began = time.monotonic()
         if master_token.renew(session, term, expiry=self._terms.expiry):
             self._term_until = self._trusted(began)
             self._leader.trust(self._term_until)
-            self._beat_at = min(self._beat_at, began + self._terms.expiry / 3)
+            self._renew_at = began + self._terms.expiry / 3
         else:
             log.warning("term %s was not renewed: there is another master", term)
             self._lose()
@@ -233,7 +234,7 @@ class Pulse:
         log.info("master in term %s", term)
         self._term = term
         self._term_until = self._trusted(began)
-        self._beat_at = min(self._beat_at, began + self._terms.expiry / 3)
+        self._renew_at = began + self._terms.expiry / 3
         # Told before anything else can fail: this term is renewed from now on.
         self._leader.lead(term, self._term_until, self._in_contact_since)
 
@@ -335,7 +336,7 @@ class Pulse:
             return
         due = [self._beat_at]
         if self._term is not None:
-            due.append(self._term_until)
+            due += [self._renew_at, self._term_until]
         elif not self._retiring:
             due.append(self._stand_at)
         timeout = max(0.0, min(due) - time.monotonic())
@@ -356,7 +357,7 @@ class Pulse:
         workers.note_session(session, self._registration)
         self._session = session
         self._in_contact_since = time.monotonic()
-        self._beat_at = 0.0
+        self._beat_at = self._renew_at = 0.0
         # What was rung while nobody listened.
         self._on_bell()
         return session

@@ -151,9 +151,10 @@ class Worker:
     def _turn(self, pulse: Pulse, reporter: Reporter) -> None:
         now = time.monotonic()
         if now >= self._poll_at:
-            # Without a bell, and without a master: ask what is ours, and help ourselves.
+            # Without a bell, and with a master that may be gone: ask what is ours, and help ourselves.
             self._poll_at = now + self._settings.poll_interval
-            self._rung = self._ready = True
+            self._rung = True
+            self._ready |= not self._master.leading
         if self._over is not None:
             self._begin_again(reporter)
         if self._reload:
