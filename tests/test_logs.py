@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from rush.errors import ConfigurationError
-from rush.logs import LineFormatter, LogFile, about, escape_controls, set_up_logging, wants_colour
+from rush.logs import (
+    LineFormatter,
+    LogFile,
+    escape_controls,
+    job_lines,
+    set_up_logging,
+    wants_colour,
+)
 
 LINE = re.compile(
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO |WARN |ERROR) w1( \S.*)?: .*"
@@ -58,16 +65,35 @@ def messages(path: Path) -> list[str]:
 
 
 def test_a_line_in_the_file_and_on_the_terminal(tmp_path, screen):
-    """A record is one line with UTC time, level, worker and subject, the same in both places."""
+    """A record is one line with UTC time, level and worker, the same in both places."""
     file = set_up_logging("w1", folder=tmp_path / "logs", terminal=screen)
-    logging.getLogger("rush.worker").info("loaded %d rows", 3, extra=about("etl/7", "load", 2))
+    logging.getLogger("rush.worker").info("loaded %d rows", 3)
     logging.getLogger("rush.worker").debug("not said at this level")
     file.close()
 
     (line,) = (tmp_path / "logs/w1.log").read_text().splitlines()
     assert LINE.fullmatch(line)
-    assert line.endswith("Z INFO  w1 etl/7 load#2: loaded 3 rows")
+    assert line.endswith("Z INFO  w1: loaded 3 rows")
     assert screen.getvalue() == line + "\n"
+
+
+def test_lines_of_jobs_are_written_together(tmp_path, screen):
+    """What jobs say names its attempt, and is in both places once it is written."""
+    file = set_up_logging("w1", folder=tmp_path, terminal=screen)
+    job_lines.add("INFO", "etl/7 load#2", "loaded 3 rows")
+    job_lines.add("DEBUG", "etl/7 load#2", "not said at this level")
+    job_lines.add("WARNING", "etl/7 load#2", "one was empty")
+    assert screen.getvalue() == ""
+    job_lines.write()
+    file.close()
+
+    lines = (tmp_path / "w1.log").read_text().splitlines()
+    assert all(LINE.fullmatch(line) for line in lines)
+    assert [line.split("Z ", 1)[1] for line in lines] == [
+        "INFO  w1 etl/7 load#2: loaded 3 rows",
+        "WARN  w1 etl/7 load#2: one was empty",
+    ]
+    assert screen.getvalue().splitlines() == lines
 
 
 def test_setting_up_again_replaces(tmp_path, screen):
@@ -113,11 +139,13 @@ def test_no_line_can_be_forged(tmp_path, screen):
     """Whatever message and subject hold, one record is one line."""
     file = set_up_logging("w1", folder=tmp_path, terminal=screen)
     forged = "done\n2026-01-01 00:00:00.000Z INFO  w1: all is well\u2028\x85\x0b"
-    logging.getLogger("rush").info(forged, extra=about("etl/7\n", "lo\x1bad"))
+    logging.getLogger("rush").info(forged)
+    job_lines.add("INFO", "etl/7\n lo\x1bad#1", forged)
+    job_lines.write()
     file.close()
 
-    assert len((tmp_path / "w1.log").read_text().splitlines()) == 1
-    assert len(screen.getvalue().splitlines()) == 1
+    assert len((tmp_path / "w1.log").read_text().splitlines()) == 2
+    assert len(screen.getvalue().splitlines()) == 2
 
 
 def test_tracebacks(tmp_path, screen):

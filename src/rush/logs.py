@@ -3,8 +3,8 @@ How Rush's own processes log: one line per record, to the terminal and to a file
 
     2026-11-25 08:00:01.123Z INFO  worker1 etl/7 load#2: loaded 27004 rows
 
-Times are UTC. What a record is about, where it is about a job, goes with it as
-`extra=about("etl/7", "load", 2)`. Control characters of the data are escaped, so
+Times are UTC. What jobs say goes the same way, without being a record (`JobLines`). Control
+characters of the data are escaped, so
 that no line can be forged and no terminal be driven by what a job prints.
 
 A log never hurts the process that writes it: where the file cannot be written,
@@ -20,7 +20,7 @@ import re
 import stat
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TextIO
@@ -70,15 +70,10 @@ def set_up_logging(
     file.setFormatter(LineFormatter(worker_name))
     logging.basicConfig(level=logging.WARNING, handlers=[screen, file], force=True)
     logging.getLogger("rush").setLevel(level)
+    job_lines.set_up(level, screen, file)
     # Nobody asks which line of the code a record comes from, and looking for it takes longest.
     logging._srcfile = None  # pyright: ignore[reportPrivateUsage] (its own documentation says so)
     return file
-
-
-def about(run: str, job: str | None = None, attempt: int | None = None) -> dict[str, str]:
-    """What a record is about, for `extra`: `about("etl/7", "load", 2)` is `etl/7 load#2`."""
-    subject = run if job is None else f"{run} {job}"
-    return {"subject": subject if attempt is None else f"{subject}#{attempt}"}
 
 
 def escape_controls(text: str, line_break: str | None = None) -> str:
@@ -121,14 +116,17 @@ class LineFormatter(logging.Formatter):
         self.line_break = line_break
 
     def format(self, record: logging.LogRecord) -> str:
-        moment = f"{utc_second(int(record.created), ' ')}.{int(record.msecs):03d}Z"
-        level = f"{_SHORT_LEVELS.get(record.levelname, record.levelname):<5}"
+        return self.line(record.created, record.levelname, "", self._message(record))
+
+    def line(self, at: float, levelname: str, subject: str, message: str) -> str:
+        """A line of a second since 1970, about a job or nothing; its texts are escaped already."""
+        moment = f"{utc_second(int(at), ' ')}.{int(at * 1000) % 1000:03d}Z"
+        level = f"{_SHORT_LEVELS.get(levelname, levelname):<5}"
         if self.colour:
             moment = f"{_DIM}{moment}{_PLAIN}"
-            level = f"{_LEVEL_COLOURS.get(record.levelname, '')}{level}{_PLAIN}"
-        subject = escape_controls(getattr(record, "subject", ""))
+            level = f"{_LEVEL_COLOURS.get(levelname, '')}{level}{_PLAIN}"
         who = f"{self.worker_name} {subject}" if subject else self.worker_name
-        return f"{moment} {level} {who}: {self._message(record)}"
+        return f"{moment} {level} {who}: {message}"
 
     def _message(self, record: logging.LogRecord) -> str:
         message = escape_controls(record.getMessage())
@@ -172,11 +170,15 @@ class LogFile(logging.Handler):
         except Exception:
             self.handleError(record)
             return
+        self.write_lines([line])
+
+    def write_lines(self, lines: Sequence[str]) -> None:
+        """Write lines together; whoever calls holds the handler's lock."""
         try:
             self._account_for_dropped()
-            self._write(line)
+            self._write("\n".join(lines))
         except OSError as error:
-            self._drop(error)
+            self._drop(error, len(lines))
 
     def close(self) -> None:
         with self.lock or contextlib.nullcontext():
@@ -190,9 +192,9 @@ class LogFile(logging.Handler):
             )
             self.dropped = 0
 
-    def _drop(self, error: OSError) -> None:
-        self.dropped += 1
-        if self.dropped == 1:
+    def _drop(self, error: OSError, lines: int) -> None:
+        self.dropped += lines
+        if self.dropped == lines:
             reason = error.strerror or str(error)
             problem = f"cannot write {self.path}: {reason}; lines are dropped until it can be"
             self._fallback.handle(self._record(problem))
@@ -264,3 +266,55 @@ class LogFile(logging.Handler):
             os.close(self._descriptor)
             self._descriptor = None
             self._torn = False
+
+
+class JobLines:
+    """
+    What jobs say, on its way to the log file and the terminal: gathered, and written together.
+    A record for each line would cost more than a short job does.
+    """
+
+    def __init__(self) -> None:
+        self._level = logging.CRITICAL + 1
+        self._places: list[tuple[logging.Handler, LineFormatter, list[str]]] = []
+
+    def set_up(self, level: str, screen: logging.StreamHandler[TextIO], file: LogFile) -> None:
+        self._level = logging.getLevelNamesMapping()[level]
+        self._places = [(screen, _format_of(screen), []), (file, _format_of(file), [])]
+
+    def add(self, levelname: str, subject: str, text: str) -> None:
+        """A line of a job, such as `etl/7 load#2`. `write` must follow soon."""
+        if _LEVELS.get(levelname, logging.INFO) < self._level:
+            return
+        subject, text = escape_controls(subject), escape_controls(text)
+        at = time.time()
+        for _, formatter, lines in self._places:
+            lines.append(formatter.line(at, levelname, subject, text))
+
+    def write(self) -> None:
+        for handler, _, lines in self._places:
+            if lines:
+                with handler.lock or contextlib.nullcontext():
+                    _write_lines(handler, lines)
+                lines.clear()
+
+
+#: Set up by `set_up_logging`; before that, what is added is dropped.
+job_lines = JobLines()
+
+_LEVELS = logging.getLevelNamesMapping()
+
+
+def _format_of(handler: logging.Handler) -> LineFormatter:
+    assert isinstance(handler.formatter, LineFormatter)
+    return handler.formatter
+
+
+def _write_lines(handler: logging.Handler, lines: Sequence[str]) -> None:
+    if isinstance(handler, LogFile):
+        handler.write_lines(lines)
+    elif isinstance(handler, logging.StreamHandler):
+        # A terminal that is gone must not hurt: the file has it all.
+        with contextlib.suppress(OSError, ValueError):
+            handler.stream.write("\n".join(lines) + "\n")
+            handler.flush()

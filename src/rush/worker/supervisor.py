@@ -30,7 +30,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from rush.domain.records import Claim, CompiledJob, LogPart, Outcome
-from rush.logs import about, utc_second
+from rush.logs import job_lines, utc_second
 from rush.worker.process import RunnerProcess
 from rush.worker.reports import Reply, Request
 
@@ -38,14 +38,11 @@ if TYPE_CHECKING:
     from rush.worker.runner import Body, Defined
 
 log = logging.getLogger("rush.worker")
-job_log = logging.getLogger("rush.job")
 
 #: Done and total of jobs, by token.
 Progress = dict[int, list[float | None]]
 
 Ending = Literal["timeout", "cancelled", "stopping", "lost contact", "overtaken"]
-
-LEVELS = logging.getLevelNamesMapping()
 
 COMPLETE: dict[str, Any] = {"outcome": "Complete"}
 
@@ -105,9 +102,9 @@ class Held:
         return self.began + self.job.timeout_seconds
 
     @property
-    def subject(self) -> dict[str, str]:
+    def subject(self) -> str:
         claim = self.claim
-        return about(f"{claim.pipeline}/{claim.jobinstance}", claim.job, self.attempt)
+        return f"{claim.pipeline}/{claim.jobinstance} {claim.job}#{self.attempt}"
 
 
 class Supervisor:
@@ -193,6 +190,7 @@ class Supervisor:
             if now is not None and now.data is key.data:
                 key.data()
         self._keep_time(time.monotonic())
+        job_lines.write()
 
     def has_news(self) -> bool:
         """Whether there is anything to tell the database."""
@@ -711,7 +709,7 @@ class Supervisor:
     def _log(self, held: Held, at: float, level: str, text: str) -> None:
         held.logged += len(text)
         text = _storable(text) or ""
-        job_log.log(LEVELS.get(level, logging.INFO), "%s", text, extra=held.subject)
+        job_lines.add(level, held.subject, text)
         held.lines.append(f"{self._told(at)} {level} " + text.rstrip("\n").replace("\n", "\n    "))
 
     def _keep_lines(self, held: Held) -> None:

@@ -144,7 +144,7 @@ CREATE TABLE rush.run_request (
     CONSTRAINT request_undecided_while_pending CHECK ((status = 'Pending') = (decided_at IS NULL)),
     CONSTRAINT request_rejected_with_reason CHECK (status <> 'Rejected' OR reason IS NOT NULL),
     CONSTRAINT request_accepted_has_run CHECK (status <> 'Accepted' OR run_id IS NOT NULL)
-);
+) WITH (fillfactor = 50);
 COMMENT ON TABLE rush.run_request IS
     'A row asks for something: start this pipeline, run again from that job, cancel. The master decides.';
 COMMENT ON COLUMN rush.run_request.job IS 'The job to start from; NULL: from the beginning.';
@@ -222,7 +222,7 @@ CREATE TABLE rush.run_state (
         AND (state = 'Running') = (deadline_at IS NOT NULL)
         AND (state <> 'Running' OR (worker IS NOT NULL AND attempt >= 1))),
     CONSTRAINT failed_has_a_time CHECK (state NOT IN ('Failed', 'Stuck') OR failed_at IS NOT NULL)
-) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
         autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE rush.run_state IS
     'The jobs that are live now. A row comes when its job is released and goes when it is complete.';
