@@ -23,6 +23,7 @@ from tests.chaos.proxy import Proxy
 from tests.chaos.scene import Jobs, job
 
 PIPELINES: dict[str, Jobs] = {
+    "quick": [job("a")],
     "single": [job("a", inside=True)],
     "pair": [job("a"), job("b", "a", inside=True)],
     "chain": [job("a"), job("b", "a", inside=True), job("c", "b", reads=True)],
@@ -43,8 +44,8 @@ PIPELINES: dict[str, Jobs] = {
     "hanging": [job("a", hangs=1, timeout_minutes=0.02), job("b", "a", inside=True)],
 }
 #: How often each is asked for.
-WEIGHTS = {"single": 40, "pair": 30, "chain": 18, "diamond": 6, "fan": 3, "slow": 1.2, "long": 1,
-           "hanging": 0.3}  # fmt: skip
+WEIGHTS = {"quick": 30, "single": 40, "pair": 15, "chain": 6, "diamond": 3, "fan": 1, "slow": 0.8,
+           "long": 0.8, "hanging": 0.15}  # fmt: skip
 
 #: How many runs are asked for one by one in a turn, and how many in one statement beside that.
 ALONE, TOGETHER = 3, 200
