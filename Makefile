@@ -37,7 +37,7 @@ fix: $(VENV)/.dev ## Format, and mend what can be mended by itself
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-.PHONY: bench bench-peers bench-growth
+.PHONY: bench bench-peers bench-growth zombies
 
 bench: $(VENV)/.demo ## Measure Rush alone, in about two minutes
 	@$(BIN)/python -m benchmarks
@@ -48,6 +48,9 @@ bench-peers: $(VENV)/.demo ## Measure it beside PgQueuer, procrastinate and DBOS
 bench-growth: $(VENV)/.demo ## Measure how it changes with size and time, in about ten minutes
 	@$(BIN)/python -m benchmarks.growth
 
+zombies: $(VENV)/.demo ## Freeze and kill workers, of Rush and its peers, in about 20 minutes
+	@$(BIN)/python -m benchmarks.zombies
+
 # What `make chaos` breaks is chosen by SEED, for LENGTH seconds; FLAGS may say `--defaults`.
 SEED   ?= 1
 LENGTH ?= 60
@@ -57,11 +60,19 @@ LENGTH ?= 60
 chaos: $(VENV)/.dev ## Break things at random for LENGTH seconds, and read the history
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --seconds $(LENGTH) $(FLAGS)
 
-sweeps: $(VENV)/.dev ## Break a worker's life at every message, in about two hours
+sweeps: $(VENV)/.dev ## Break a worker's life at every message, in about half an hour
 	@$(BIN)/python -m tests.sweeps --all $(FLAGS)
 
 recovery: $(VENV)/.dev ## Measure how soon others have what a worker had, in about half an hour
 	@$(BIN)/python -m tests.recovery
+
+# How many stories `make models` tells, from SEED.
+EXAMPLES ?= 1000
+
+.PHONY: models
+
+models: $(VENV)/.dev ## Hold the protocol against models of it, in EXAMPLES stories
+	@RUSH_MODEL_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/models tests/pairs -s --hypothesis-seed=$(SEED)
 
 # As root the server's files may lie outside of .rush, which then has a link to them: see
 # src/rush/store/embedded.py. Another link is not followed.

@@ -659,3 +659,39 @@ def last_of_all(kernel: Kernel, run: int) -> str:
         "SELECT job FROM rush.archive WHERE run_id = %s AND state = 'Complete' ORDER BY token DESC",
         run,
     )
+
+
+def test_a_re_run_is_opened_in_the_round_that_was_judged(kernel: Kernel, worker):
+    """
+    Judged by two masters' sessions at once, re-runs of one run begin one round: the second is
+    left to be judged again.
+    """
+    kernel.define(CHAIN)
+    run = kernel.start()
+    kernel.work(worker)
+    first, second = (kernel.request(jobinstance=1) for _ in range(2))
+
+    assert requests.reopen(kernel.session, [(first, run, 1)]) == {first}
+    assert requests.reopen(kernel.session, [(second, run, 1)]) == set()
+    requests.open_round(kernel.session, [(run, None)])
+
+    assert kernel.run(run).round == 2
+    assert kernel.verdict(second)[0] == "Pending"
+    assert "still running" in kernel.refused(second)
+
+
+def test_a_cancel_is_judged_after_the_request_that_it_follows(kernel: Kernel, worker):
+    """
+    A run that is asked for, or asked for again, and cancelled in one breath is Cancelled.
+    """
+    kernel.define(CHAIN)
+    for cause in ("a new run", "a re-run"):
+        kernel.request(jobinstance=7)
+        cancel = kernel.request(jobinstance=7, action="cancel")
+        kernel.take()
+        assert kernel.verdict(cancel)[0] == "Pending", cause
+
+        run = kernel.accepted(cancel)
+        kernel.sweep()
+
+        assert kernel.state(run) == "Cancelled", cause

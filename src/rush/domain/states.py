@@ -81,6 +81,7 @@ TRANSITIONS = (
     Transition(JobState.Ready, JobState.Complete, "over before it was marked as Running"),
     Transition(JobState.Ready, JobState.Failed, "so, or too many workers died holding it"),
     Transition(JobState.Running, JobState.Ready, "given back when its worker stops"),
+    Transition(JobState.Running, JobState.Waiting, "so, in a paused pipeline"),
     Transition(JobState.Running, JobState.Complete, "run() returned"),
     Transition(JobState.Running, JobState.Failed, "raised, timed out, or its worker died"),
     Transition(JobState.Failed, JobState.Waiting, "retries remain"),

@@ -90,9 +90,9 @@ class Verdicts:
     new: list[tuple[int, int, int | None]] = field(
         default_factory=list[tuple[int, int, int | None]]
     )
-    #: (request, run, job to start from)
-    again: list[tuple[int, int, int | None]] = field(
-        default_factory=list[tuple[int, int, int | None]]
+    #: (request, run, its round, job to start from)
+    again: list[tuple[int, int, int, int | None]] = field(
+        default_factory=list[tuple[int, int, int, int | None]]
     )
     #: (request, run)
     cancelled: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
@@ -122,8 +122,10 @@ def _decide(session: Session, pending: Sequence[Any]) -> bool:
     if verdicts.new:
         _start(session, verdicts.new)
     if verdicts.again:
-        requests.reopen(session, [(r, run) for r, run, _ in verdicts.again])
-        requests.open_round(session, [(run, job) for _, run, job in verdicts.again])
+        opened = requests.reopen(session, [(r, run, n) for r, run, n, _ in verdicts.again])
+        requests.open_round(
+            session, [(run, job) for r, run, _, job in verdicts.again if r in opened]
+        )
     if verdicts.cancelled:
         requests.flag_cancelled(session, verdicts.cancelled)
     if verdicts.refused:
@@ -146,11 +148,13 @@ def _judge_cancel(request: Any, verdicts: Verdicts, refuse: Callable[[str], None
         refuse("a cancel must say which run: give its jobinstance")
     elif request.job is not None:
         refuse("a cancel is about a whole run: leave job out")
+    elif request.nth > 1:
+        return  # An earlier request for this very run is decided in this round.
     elif request.run_id is None:
         refuse(f"there is no run {name}")
     elif request.run_state not in ("Running", "Stuck"):
         refuse(f"{name} has ended: it is {request.run_state}")
-    elif request.nth == 1:
+    else:
         verdicts.cancelled.append((request.id, request.run_id))
 
 
@@ -173,11 +177,11 @@ def _judge_start(request: Any, verdicts: Verdicts, refuse: Callable[[str], None]
     elif request.run_state == "Running" and not request.job_stuck:
         refuse(f"{name} is still running: a run cannot be started twice")
     else:
-        verdicts.again.append((request.id, request.run_id, request.job_id))
+        verdicts.again.append((request.id, request.run_id, request.round, request.job_id))
 
 
 def _refuse_blocked(session: Session, verdicts: Verdicts) -> None:
-    from_jobs = [(r, run, job) for r, run, job in verdicts.again if job is not None]
+    from_jobs = [(r, run, job) for r, run, _, job in verdicts.again if job is not None]
     if not from_jobs:
         return
     blocked = requests.blocked_reruns(session, from_jobs)

@@ -88,9 +88,18 @@ def blocked_reruns(
     return {row.request_id: (row.job, row.state) for row in rows}
 
 
-def reopen(session: Session, reruns: Sequence[tuple[int, int]]) -> None:
-    """Accept re-runs, each (request, run): a new round. `open_round` must follow."""
-    session.run("reopen", ids=array(r[0] for r in reruns), run_ids=array(r[1] for r in reruns))
+def reopen(session: Session, reruns: Sequence[tuple[int, int, int]]) -> set[int]:
+    """
+    Accept re-runs, each (request, run, round that it was seen in): a new round. Returns the
+    requests that were accepted; for these `open_round` must follow.
+    """
+    rows = session.many(
+        "reopen",
+        ids=array(r[0] for r in reruns),
+        run_ids=array(r[1] for r in reruns),
+        rounds=array(r[2] for r in reruns),
+    )
+    return {row.id for row in rows}
 
 
 def open_round(session: Session, starts: Sequence[tuple[int, int | None]]) -> None:

@@ -19,7 +19,7 @@ SELECT id, pipeline, job, jobinstance, action, params, status, reason, run_id, i
 -- The oldest requests, locked, with all that the decision needs: one row each.
 SELECT q.id, q.action, q.pipeline, q.job, q.jobinstance,
        p.name IS NOT NULL AS known, v.id AS version_id, v.compiled_at IS NOT NULL AS compiled, v.error,
-       r.id AS run_id, r.state AS run_state, r.cancelling,
+       r.id AS run_id, r.state AS run_state, r.round, r.cancelling,
        j.id AS job_id,
        row_number() OVER (PARTITION BY q.pipeline, q.jobinstance ORDER BY q.id) AS nth,
        EXISTS (SELECT FROM rush.run_state s
@@ -177,21 +177,24 @@ SELECT DISTINCT ON (b.request_id) b.request_id, s.job, s.state
   JOIN rush.run_state s ON s.run_id = b.run_id AND s.job = j.name
  ORDER BY b.request_id, s.job;
 
--- name: reopen :exec
--- Accept re-runs: their runs are Running again, in a new round. open_round follows.
-WITH accepted AS (
-    UPDATE rush.run_request q
-       SET status = 'Accepted', run_id = o.run_id, decided_at = statement_timestamp()
-      FROM unnest(%(ids)s::bigint[], %(run_ids)s::bigint[]) AS o(id, run_id)
-     WHERE q.id = o.id AND q.status = 'Pending'
-    RETURNING q.run_id, q.params
+-- name: reopen :many
+-- Accept re-runs: their runs are Running again, in a new round. open_round follows, for those
+-- that are returned: another has a new round meanwhile, and its request must be judged again.
+WITH reopened AS (
+    UPDATE rush.run r
+       SET round = r.round + 1, finished_at = NULL,
+           state = 'Running', params = CASE WHEN q.params IS NULL THEN r.params
+                                            ELSE coalesce(r.params, '{}') || q.params END
+      FROM unnest(%(ids)s::bigint[], %(run_ids)s::bigint[], %(rounds)s::int[]) AS o(id, run_id, round)
+      JOIN rush.run_request q ON q.id = o.id AND q.status = 'Pending'
+     WHERE r.id = o.run_id AND r.round = o.round
+    RETURNING q.id AS request_id, r.id
 )
-UPDATE rush.run r
-   SET round = r.round + 1, finished_at = NULL,
-       state = 'Running', params = CASE WHEN a.params IS NULL THEN r.params
-                                        ELSE coalesce(r.params, '{}') || a.params END
-  FROM accepted a
- WHERE r.id = a.run_id;
+UPDATE rush.run_request q
+   SET status = 'Accepted', run_id = r.id, decided_at = statement_timestamp()
+  FROM reopened r
+ WHERE q.id = r.request_id
+RETURNING q.id;
 
 -- name: open_round :many
 -- Start runs at a job (NULL: at the beginning): that job and all that depend on it run
