@@ -17,6 +17,12 @@ else, listen to `fileno()`, and ask `arrived()` whether all answers are here.
 Every wait has a deadline: a server that takes a statement and never answers, or a path
 that swallows what is sent, must not hold a worker for ever. What was sent by then is an
 unknown commit, and the connection is of no more use.
+
+The other way round the server does not wait for ever either: a process that is frozen, or cut
+off, in the middle of a transaction holds locks, on the master's term among them, and others
+could not go on without it. So each answer inside of a transaction is asked for by a sync, not
+by a mere flush: between two syncs the server counts a transaction as under way, however long
+nothing comes, and behind one as idle, which it ends.
 """
 
 from __future__ import annotations
@@ -42,6 +48,8 @@ from rush.store.session import Connection, Session
 
 #: How long an answer is waited for, in seconds.
 PATIENCE = 20.0
+#: How long the server waits for what a transaction goes on with, in seconds.
+IDLE = 5.0
 
 _FINE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 
@@ -70,9 +78,16 @@ class Wire(Session):
         self._flushed = True
 
     def bound(self, patience: float) -> None:
-        """Wait so many seconds for an answer, and let the server give up a little before that."""
-        milliseconds = sql.Literal(int(patience * 900))
-        self.execute(sql.SQL("SET statement_timeout = {}").format(milliseconds))
+        """
+        Wait so many seconds for an answer, and let the server give up a little before that. Nor
+        does it wait long for this side in the middle of a transaction.
+        """
+        for name, seconds in (
+            ("statement_timeout", patience * 0.9),
+            ("idle_in_transaction_session_timeout", IDLE),
+        ):
+            setting, milliseconds = sql.Identifier(name), sql.Literal(int(seconds * 1000))
+            self.execute(sql.SQL("SET {} = {}").format(setting, milliseconds))
         self.patience = patience
 
     def send(self, name: str, /, **params: Any) -> Callable[[], list[Any]]:
@@ -200,10 +215,7 @@ class Wire(Session):
     def _result(self, sent: _Sent) -> PGresult:
         """The answer to what was sent. Outside of a transaction it is committed then."""
         if not sent.results:
-            if self._in_transaction:
-                self._pg.send_flush_request()
-                self._read_until(sent)
-            elif self._end is not None:
+            if self._end is not None:
                 self._await_end()
             else:
                 self._synchronise()
@@ -247,10 +259,6 @@ class Wire(Session):
             if self.connection.closed:
                 raise
             self._problem = self._problem or error
-
-    def _read_until(self, sent: _Sent) -> None:
-        while not sent.results:
-            self._read_next()
 
     def _read_next(self) -> None:
         """Read the answer to the oldest statement that has none. Raises its error."""
