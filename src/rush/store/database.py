@@ -24,6 +24,13 @@ DEFAULTS = {
     "tcp_user_timeout": 10_000,
 }
 
+#: The same the other way round: what a machine that has vanished held locked is free in seconds.
+_SETTINGS = """
+    SET TIME ZONE 'UTC';
+    SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;
+    SET tcp_user_timeout = 10000
+"""
+
 
 def connect(
     url: str, *, application_name: str, autocommit: bool = True
@@ -39,7 +46,7 @@ def connect(
         connection = psycopg.connect(make_conninfo("", **options), autocommit=True)
     except psycopg.OperationalError as error:
         raise DatabaseError(f"cannot connect to {redacted(url)}: {_reason(error)}") from error
-    connection.execute("SET TIME ZONE 'UTC'")
+    connection.execute(_SETTINGS)
     connection.autocommit = autocommit
     return connection
 
