@@ -31,6 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         seconds=options.seconds,
         workers=options.workers,
         backlog=options.backlog,
+        pace=options.pace,
         **({"defaults": True, "pause": DEFAULT_PAUSE} if options.defaults else {}),
     )
     binaries = None if options.server == "embedded" else find_binaries(options.server)
@@ -61,6 +62,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--backlog", type=int, default=3000, help="about how many runs are in flight"
     )
+    parser.add_argument("--pace", type=float, default=1.0, help="so many times as slow")
     parser.add_argument("--defaults", action="store_true", help="the settings as they come")
     parser.add_argument("--server", default="embedded", help="`embedded`, or a major version")
     return parser.parse_args(arguments)

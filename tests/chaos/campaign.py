@@ -59,6 +59,8 @@ class Plan:
     #: Between two faults, in seconds, at least and at most; and between two freezes.
     pause: tuple[float, float] = (0.3, 1.7)
     freeze_pause: tuple[float, float] = (0.2, 1.5)
+    #: Both are so many times as long.
+    pace: float = 1.0
     #: The settings as they come, instead of a lease of two seconds.
     defaults: bool = False
 
@@ -174,7 +176,7 @@ class Campaign:
     # What happens ---------------------------------------------------------------------------
 
     def _rage(self) -> None:
-        chance = random.Random(f"pace {self._plan.seed}")
+        chance, pace = random.Random(f"pace {self._plan.seed}"), self._plan.pace
         # Everybody is there before anything breaks.
         while self._ground.one("SELECT count(*) FROM rush.worker") < self._plan.workers:
             self._tend()
@@ -187,10 +189,10 @@ class Campaign:
                 self._nemesis.undo_due()
                 if time.monotonic() >= strike_at:
                     self._nemesis.strike()
-                    strike_at = time.monotonic() + chance.uniform(*self._plan.pause)
+                    strike_at = time.monotonic() + chance.uniform(*self._plan.pause) * pace
                 if time.monotonic() >= freeze_at:
                     self._nemesis.freeze()
-                    freeze_at = time.monotonic() + chance.uniform(*self._plan.freeze_pause)
+                    freeze_at = time.monotonic() + chance.uniform(*self._plan.freeze_pause) * pace
                 time.sleep(0.02)
         finally:
             self._nemesis.heal()
