@@ -44,8 +44,8 @@ PIPELINES: dict[str, Jobs] = {
     "hanging": [job("a", hangs=1, timeout_minutes=0.02), job("b", "a", inside=True)],
 }
 #: How often each is asked for.
-WEIGHTS = {"quick": 30, "single": 40, "pair": 15, "chain": 6, "diamond": 3, "fan": 1, "slow": 0.8,
-           "long": 0.8, "hanging": 0.15}  # fmt: skip
+WEIGHTS = {"quick": 65, "single": 15, "pair": 10, "chain": 5, "diamond": 2, "fan": 0.7, "slow": 0.6,
+           "long": 0.7, "hanging": 0.1}  # fmt: skip
 
 #: How many runs are asked for one by one in a turn, and how many in one statement beside that.
 ALONE, TOGETHER = 3, 200
