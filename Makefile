@@ -54,11 +54,16 @@ zombies: $(VENV)/.demo ## Freeze and kill workers, of Rush and its peers, in abo
 # What `make chaos` breaks is chosen by SEED, for LENGTH seconds; FLAGS may say `--defaults`.
 SEED   ?= 1
 LENGTH ?= 60
+# How many definitions `make fuzz` tries.
+CASES  ?= 100000
 
-.PHONY: chaos sweeps recovery
+.PHONY: chaos fuzz sweeps recovery
 
 chaos: $(VENV)/.dev ## Break things at random for LENGTH seconds, and read the history
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --seconds $(LENGTH) $(FLAGS)
+
+fuzz: $(VENV)/.dev ## Try CASES definitions of SEED, right and wrong
+	@$(BIN)/python -m tests.fuzz --cases $(CASES) --seed $(SEED)
 
 sweeps: $(VENV)/.dev ## Break a worker's life at every message, in about half an hour
 	@$(BIN)/python -m tests.sweeps --all $(FLAGS)

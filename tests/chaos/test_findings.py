@@ -136,40 +136,12 @@ def test_a_worker_in_a_black_hole_comes_back(rush: Project, network: Network) ->
     rush.ended(run)
 
 
-def test_a_master_that_is_frozen_in_a_transaction_is_followed(
-    rush: Project, network: Network
-) -> None:
-    """
-    It holds the term as long as its transaction is open: the server ends that, and another leads
-    (A8). Nobody thaws the first.
-    """
-    lay(rush, {"p": [job("a")]})
-    proxy = network.proxy(rush.database)
-    first = rush.start("worker1", "--database-url", proxy.url, slots=1)
-    rush.ended(rush.started("p"))
-
-    def freeze_at_a_commit(message: Message) -> Fault | None:
-        if message.toward == "client" or message.query != "COMMIT":
-            return None
-        os.kill(first.pid, signal.SIGSTOP)
-        return Fault(kind="stall", seconds=3600)
-
-    rush.start("worker2", slots=1)
-    proxy.rule = freeze_at_a_commit
-    wait_for(
-        lambda: rush.one("SELECT holder FROM rush.master_token") == "worker2",
-        what="another master",
-        timeout=30,
-    )
-    rush.ended(rush.started("p"))
-
-
 def test_a_job_whose_process_is_frozen_before_its_commit_is_run_again(
     rush: Project, network: Network
 ) -> None:
     """
-    What has completed in its own transaction is locked until that is over: the server ends it, and
-    others have the job when the lease is over (A4). Nobody thaws the first.
+    What has completed in its own transaction is locked until that is over: it is ended with its
+    worker's death (A4), and others have the job. Nobody thaws the first.
     """
     lay(rush, {"p": [job("a", inside=True)]})
     proxy = network.proxy(rush.database)

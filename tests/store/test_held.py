@@ -465,9 +465,7 @@ def test_a_heartbeat_leaves_the_rows_of_jobs_alone(shared: Kernel, database: str
         ("running_is_begun", "state = 'Ready'"),
     ],
 )
-def test_a_job_that_makes_no_sense_is_refused(
-    kernel: Kernel, worker, constraint: str, change: str
-):
+def test_a_job_that_makes_no_sense_is_refused(kernel: Kernel, worker, constraint: str, change: str):
     """
     What somebody changes by hand cannot be what no statement would know how to go on with.
     """

@@ -48,8 +48,9 @@ log = logging.getLogger("rush.master")
 BURY_EVERY = 0.5
 #: The same while there is no other worker: only what was left behind can be found then.
 BURY_ALONE_EVERY = 60.0
-#: How long to rest after a round that failed, in seconds.
+#: How long to rest after a round that failed, in seconds, and after many.
 PAUSE = 0.5
+LONGEST_PAUSE = 5.0
 
 
 class Master:
@@ -114,6 +115,7 @@ class Master:
         session: Wire | None = None
         tasks = Tasks(self._settings, self.ring, in_contact_since)
         rung = True
+        pause = PAUSE
         while self._term == term:
             rest = self._settings.poll_interval
             self._silence(session)
@@ -121,16 +123,17 @@ class Master:
                 if self._trusted:
                     session = session or self._open()
                     rest = self._round(session, term, tasks, rung=rung)
+                pause = PAUSE
             except TermOver as over:
                 log.warning("%s", over)
                 break
             except (DatabaseError, psycopg.Error) as error:
                 log.warning("a round failed: %s", str(error).strip().split("\n", maxsplit=1)[0])
-                rest = PAUSE
+                rest, pause = pause, min(pause * 2, LONGEST_PAUSE)
             except Exception:
                 # The election goes on renewing this term, so nobody else would lead.
                 log.exception("a round failed")
-                rest = PAUSE
+                rest, pause = pause, min(pause * 2, LONGEST_PAUSE)
             if session is not None and session.connection.closed:
                 session = None
             rung = rest == 0 or self._rest(session, rest)

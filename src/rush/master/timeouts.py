@@ -4,7 +4,8 @@ Task: fail what has taken too long, and what was with workers that have died.
 A supervisor kills at the deadline and reports; this acts on deadline plus grace, for
 supervisors that cannot. A worker is dead when its lease is over, or when its database
 session has ended and has not come back within a short grace. Death is declared first,
-which raises its generation; then what it held is inherited, in the same transaction.
+which raises its generation; then what it held is inherited, in the same transaction. Sessions
+that its jobs have open are ended: a frozen one would keep its locks.
 
 Leases are judged by who has been in contact with the database for as long as a lease lasts:
 then others could renew theirs too. A worker that takes the term over from one that was lost has
@@ -22,6 +23,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from rush.domain.clocks import ClockWatch
 from rush.master.tasks import BATCH, Round
 from rush.store import runs, workers
 from rush.store.session import Session
@@ -47,6 +49,7 @@ class Timeouts:
     in_contact_since: float
     _gone: dict[tuple[str, int], float] = field(default_factory=dict[tuple[str, int], float])
     _looked_at: float = field(default_factory=time.monotonic)
+    _clock: ClockWatch = field(default_factory=ClockWatch)
 
     def fail_overdue(self, round: Round) -> None:
         with round.transaction() as session:
@@ -63,6 +66,8 @@ class Timeouts:
         with round.transaction() as session:
             gone = self._believed_gone(session)
             names = self._declare_dead(session, gone)
+            if names:
+                workers.end_jobs(session, names)
             freed = runs.inherit(session, poison_limit=self.poison_limit, limit=BATCH)
         self._mind_the_gap()
         for name in names:
@@ -81,6 +86,19 @@ class Timeouts:
             self.in_contact_since = now
         self._looked_at = now
 
+    def _mind_the_clock(self, session: Session) -> float:
+        """
+        A database whose clock has jumped says that leases are over which are not: they are not
+        judged until all have had time to renew them. Returns how long the server says it is up.
+        """
+        asked = time.monotonic()
+        alive = workers.workers_alive(session)
+        now = time.monotonic()
+        if jump := self._clock.jumped(alive.now.timestamp(), asked=asked, heard=now):
+            log.warning("the database's clock has jumped by %+.0f s", jump)
+            self.in_contact_since = now
+        return alive.server_up.total_seconds()
+
     def _believed_gone(self, session: Session) -> list[tuple[str, int]]:
         now = time.monotonic()
         gone = workers.sessions_gone(session)
@@ -92,8 +110,9 @@ class Timeouts:
         return [key for key, since in self._gone.items() if now - since >= self.gone_for]
 
     def _declare_dead(self, session: Session, gone: Sequence[tuple[str, int]]) -> list[str]:
-        up = workers.workers_alive(session).server_up.total_seconds()
-        if up < self.outage_grace:
+        up = self._mind_the_clock(session)
+        # Less than nothing: the clock went back, and the server is older than it says.
+        if 0 <= up < self.outage_grace:
             return []
         settled = time.monotonic() - self.in_contact_since >= self.outage_grace
         return workers.declare_dead(session, gone, leases=settled)

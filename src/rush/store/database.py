@@ -1,7 +1,9 @@
 """
 Connections to PostgreSQL, which notice in seconds that the other side is gone.
 
-Nothing here is a start-up option, so PgBouncer may stand in between.
+Nothing here is a start-up option, so PgBouncer may stand in between. It is recognised by this:
+the session that it says it is is not the one that the server says it is. It may have any mode,
+so the least is taken for granted (`Session` tells what that means).
 """
 
 from __future__ import annotations
@@ -23,13 +25,17 @@ DEFAULTS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-
-#: The same the other way round: what a machine that has vanished held locked is free in seconds.
-_SETTINGS = """
-    SET TIME ZONE 'UTC';
-    SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;
-    SET tcp_user_timeout = 10000
-"""
+#: What the server is told. The role's own styles may be such that psycopg cannot read them; and what
+#: a machine that has vanished held locked is free in seconds, not after the system's two hours.
+_SETTINGS = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
 
 
 def connect(
@@ -46,7 +52,14 @@ def connect(
         connection = psycopg.connect(make_conninfo("", **options), autocommit=True)
     except psycopg.OperationalError as error:
         raise DatabaseError(f"cannot connect to {redacted(url)}: {_reason(error)}") from error
-    connection.execute(_SETTINGS)
+    rows = connection.execute(
+        "SELECT *, pg_backend_pid() FROM unnest(%s::text[], %s::text[]) AS s(name, value),"
+        " set_config(name, value, false)",
+        [list(_SETTINGS), list(_SETTINGS.values())],
+    ).fetchall()
+    if rows[0][-1] != connection.info.backend_pid:
+        # Nor does psycopg prepare anything then.
+        connection.prepare_threshold = None
     connection.autocommit = autocommit
     return connection
 

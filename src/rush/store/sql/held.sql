@@ -284,8 +284,7 @@ SELECT o.run_id, o.job, o.item, o.round, o.attempt, o.token, o.part, statement_t
 -- name: complete_within :one
 -- The end of a job inside its own transaction, together with what it wrote. No row: it is
 -- no longer this attempt's to end, and its writes must go. Nothing is handed on from here:
--- the successor is left Ready, or the master is told. From here on the server does not wait long
--- for the COMMIT: a process that is frozen now must not hold the job for ever.
+-- the successor is left Ready, or the master is told.
 WITH over AS (
     DELETE FROM rush.run_state s
      WHERE s.run_id = %(run_id)s AND s.job = %(job)s AND s.item = %(item)s AND s.round = %(round)s
@@ -308,7 +307,7 @@ WITH over AS (
     INSERT INTO rush.finished (run_id, job_id, job, item, round)
     SELECT run_id, job_id, job, item, round FROM over
 )
-SELECT token, set_config('idle_in_transaction_session_timeout', '5s', true) FROM over;
+SELECT token FROM over;
 
 -- name: archived :many
 -- Which of these tokens did report: a commit whose answer was lost may have happened.
