@@ -37,13 +37,16 @@ fix: $(VENV)/.dev ## Format, and mend what can be mended by itself
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-.PHONY: bench bench-peers bench-growth zombies
+.PHONY: bench bench-peers bench-parts bench-growth zombies
 
 bench: $(VENV)/.demo ## Measure Rush alone, in about two minutes
 	@$(BIN)/python -m benchmarks
 
 bench-peers: $(VENV)/.demo ## Measure it beside PgQueuer, procrastinate and DBOS, in about an hour
 	@$(BIN)/python -m benchmarks --peers --rounds $(ROUNDS)
+
+bench-parts: $(VENV)/.dev ## Measure how fluid the parts of the pages are, in about a minute
+	@$(BIN)/python -m benchmarks.parts
 
 bench-growth: $(VENV)/.demo ## Measure how it changes with size and time, in about ten minutes
 	@$(BIN)/python -m benchmarks.growth

@@ -88,14 +88,22 @@ class Client:
     Asks for runs and reads them, in the schema that Rush's tables are in.
 
     `database` is a URL, or an open connection of the caller's, which stays the caller's.
-    Raises ConfigurationError for a URL or a schema's name that cannot be right.
+    `settle` is done to each session that the client opens. Raises ConfigurationError for a
+    URL or a schema's name that cannot be right.
     """
 
     def __init__(
-        self, database: str | Connection, schema: str = "rush", *, name: str = "rush client"
+        self,
+        database: str | Connection,
+        schema: str = "rush",
+        *,
+        name: str = "rush client",
+        settle: Callable[[Session], None] = Session.settle_plans,
     ) -> None:
         self._schema = schema
         self._name = name
+        # A pipeline of thousands of jobs that was applied just now has no statistics yet.
+        self._settle = settle
         #: None: the connection is the caller's.
         self._url = database if isinstance(database, str) else None
         self._closed = False
@@ -440,8 +448,7 @@ class Client:
         connection = connect(url, application_name=self._name)
         try:
             session = Session(connection, self._schema, prepare=False)
-            # A pipeline of thousands of jobs that was applied just now has no statistics yet.
-            session.settle_plans()
+            self._settle(session)
         except BaseException:
             connection.close()
             raise
@@ -500,6 +507,8 @@ class Client:
         except pg.CheckViolation as error:
             what = (error.diag.constraint_name or "a rule of the table").replace("_", " ")
             raise ConfigurationError(f"that cannot be stored: {what}") from error
+        except pg.QueryCanceled as error:
+            raise DatabaseError(f"the database took too long: {_first_line(error)}") from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise DatabaseError(f"the database is out of reach: {_first_line(error)}") from error
         except psycopg.Error as error:

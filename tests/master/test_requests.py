@@ -463,7 +463,10 @@ def test_after_the_last_number_there_is_no_next(kernel: Kernel):
     for _ in range(20):
         kernel.take()
 
-    assert kernel.verdict(bad)[:2] == ("Rejected", "it cannot be taken: integer out of range")
+    assert kernel.verdict(bad)[:2] == (
+        "Rejected",
+        "it cannot be taken: the pipeline's last run has the highest number there is: say which jobinstance",
+    )
     assert [kernel.verdict(each)[0] for each in before + after] == ["Accepted"] * 8
 
 

@@ -128,3 +128,36 @@ def test_a_hand_over_that_comes_late_begins_nothing_twice(bench: Bench) -> None:
     bench.settle()
 
     assert bench.marks == 1
+
+
+def test_what_is_handed_over_to_a_worker_that_stops_goes_back(bench: Bench) -> None:
+    """It has been drained and has looked already: what still comes is given back, not kept."""
+    bench.start()
+    handed = bench.kernel.assign().handed
+    bench.worker.supervisor.drain()
+
+    bench.worker._hand(handed)
+    while bench.worker._unsettled(bench.reporter):
+        bench.worker._settle(bench.pulse, bench.reporter)
+
+    assert bench.kernel.held(bench.registration) == []
+    assert bench.marks == 0
+
+
+def test_what_was_claimed_by_a_registration_that_is_over_is_not_begun(bench: Bench) -> None:
+    """It was declared dead while it asked for jobs: those in the answer are others' by now."""
+    kernel, worker = bench.kernel, bench.worker
+    bench.start()
+    worker._ready = True
+    worker._converse(bench.pulse, bench.reporter, claim=True)
+    wait_for(lambda: kernel.held(bench.registration), what="the claim to be committed")
+    kernel.bury(bench.registration)
+    anew = kernel.worker("worker1")
+
+    worker._is_over(anew)
+    worker._begin_again(bench.reporter)
+    while bench.reporter.busy:
+        worker.supervisor.wait(0.1)
+        worker._hear(bench.pulse, bench.reporter)
+
+    assert worker.supervisor.holding == 0

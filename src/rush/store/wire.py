@@ -161,6 +161,9 @@ class Wire(Session):
             return True
         self._flushed = not self._pg.flush()
         self._pg.consume_input()
+        if not self._flushed:
+            # Reading what is here would wait for the path to take the rest.
+            return False
         while not end.results:
             if self._pg.is_busy():
                 return False

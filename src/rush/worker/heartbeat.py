@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from typing import Protocol
 
 import psycopg
 
+from rush.descriptors import readable
 from rush.domain.clocks import ClockWatch
 from rush.errors import DatabaseError
 from rush.store import master_token, server, workers
@@ -375,10 +375,10 @@ class Pulse:
         if self._stopping or (self._retiring and not self._retired.is_set()):
             timeout = 0.0
         connection = session.connection
-        ready, _, _ = select.select([connection, self._wake_reading], [], [], timeout)
+        ready = readable([connection.fileno(), self._wake_reading], timeout)
         if self._wake_reading in ready:
             os.read(self._wake_reading, 4096)
-        if connection in ready:
+        if connection.fileno() in ready:
             connection.pgconn.consume_input()
             self._hear(session)
 

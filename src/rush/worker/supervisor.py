@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import select
 import selectors
 import signal
 import time
@@ -29,6 +28,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from rush.descriptors import readable
 from rush.domain.records import Claim, CompiledJob, LogPart, Outcome
 from rush.logs import job_lines, utc_second
 from rush.worker.process import RunnerProcess
@@ -190,7 +190,7 @@ class Supervisor:
         if timeout > LINGER and self._runners_are_supplied():
             # What they say can wait a moment, and is cheaper to hear at once.
             attended = [self._attended[0]] if self._attended is not None else []
-            select.select([*self._watched, *attended], [], [], LINGER)
+            readable([*self._watched, *attended], LINGER)
             timeout -= LINGER
         for key, _ in self._selector.select(timeout):
             # What an earlier one of these calls has closed is called no more.

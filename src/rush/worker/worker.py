@@ -96,6 +96,8 @@ class Worker:
         #: When an answer about what is held was last heard.
         self._looked_at = 0.0
         self._over: Registration | None = None
+        #: What is awaited was asked for by a registration that is over.
+        self._outlived = False
         self._poll_at = 0.0
         self._watch_at = 0.0
         self._ready = False
@@ -219,6 +221,11 @@ class Worker:
         self._attend(reporter)
         if reply is None:
             return
+        if self._outlived:
+            self._outlived = False
+            # What it brings may be others' by now: what is ours is looked up.
+            reply.answer.claims, reply.held = [], None
+            self._rung = True
         if reply.held is not None:
             self._looked_at = time.monotonic()
         answer = reply.answer
@@ -245,6 +252,7 @@ class Worker:
         self._registration = registration
         self._master.bind(registration.id, self._ring, self._hand)
         self.supervisor.let_go()
+        self._outlived = reporter.busy
         reporter.registration = registration
         self._rung = True
 
@@ -270,12 +278,15 @@ class Worker:
     def _unsettled(self, reporter: Reporter) -> bool:
         return (
             self._rung
+            or bool(self._handed)
             or bool(self.supervisor.holding)
             or self.supervisor.has_news()
             or reporter.busy
         )
 
     def _settle(self, pulse: Pulse, reporter: Reporter) -> None:
+        if self._handed:
+            self._take_over(reporter)
         self._converse(pulse, reporter, claim=False)
         self.supervisor.wait(0.1)
         self._hear(pulse, reporter)
