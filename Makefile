@@ -37,7 +37,7 @@ fix: $(VENV)/.dev ## Format, and mend what can be mended by itself
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-.PHONY: bench bench-peers bench-parts bench-growth
+.PHONY: bench bench-peers bench-parts bench-growth zombies
 
 bench: $(VENV)/.demo ## Measure Rush alone, in about two minutes
 	@$(BIN)/python -m benchmarks
@@ -51,13 +51,16 @@ bench-parts: $(VENV)/.dev ## Measure how fluid the parts of the pages are, in ab
 bench-growth: $(VENV)/.demo ## Measure how it changes with size and time, in about ten minutes
 	@$(BIN)/python -m benchmarks.growth
 
+zombies: $(VENV)/.demo ## Freeze and kill workers, of Rush and its peers, in about 20 minutes
+	@$(BIN)/python -m benchmarks.zombies
+
 # What `make chaos` breaks is chosen by SEED, for LENGTH seconds; FLAGS may say `--defaults`.
 SEED   ?= 1
 LENGTH ?= 60
 # How many definitions `make fuzz` tries.
 CASES  ?= 100000
 
-.PHONY: chaos fuzz sweeps
+.PHONY: chaos fuzz sweeps recovery
 
 chaos: $(VENV)/.dev ## Break things at random for LENGTH seconds, and read the history
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --seconds $(LENGTH) $(FLAGS)
@@ -65,8 +68,11 @@ chaos: $(VENV)/.dev ## Break things at random for LENGTH seconds, and read the h
 fuzz: $(VENV)/.dev ## Try CASES definitions of SEED, right and wrong
 	@$(BIN)/python -m tests.fuzz --cases $(CASES) --seed $(SEED)
 
-sweeps: $(VENV)/.dev ## Break a worker's life at every message, in about two hours
+sweeps: $(VENV)/.dev ## Break a worker's life at every message, in about half an hour
 	@$(BIN)/python -m tests.sweeps --all $(FLAGS)
+
+recovery: $(VENV)/.dev ## Measure how soon others have what a worker had, in about half an hour
+	@$(BIN)/python -m tests.recovery
 
 # How many stories `make models` tells, from SEED.
 EXAMPLES ?= 1000

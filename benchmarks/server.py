@@ -67,7 +67,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(url: str | None, *, embedded: bool = False) -> Iterator[Server]:
+def running(
+    url: str | None, *, embedded: bool = False, settings: dict[str, str] | None = None
+) -> Iterator[Server]:
     """The server at the URL, else one that is made for this sitting and removed with the block."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if url:
@@ -76,7 +78,7 @@ def running(url: str | None, *, embedded: bool = False) -> Iterator[Server]:
     FOLDER.mkdir(parents=True, exist_ok=True)
     binaries = FOUND if FOUND.exists() and not embedded else None
     with tempfile.TemporaryDirectory(dir=FOLDER, prefix="server-") as folder:
-        server = Embedded(Path(folder), binaries=binaries)
+        server = Embedded(Path(folder), binaries=binaries, settings=settings or {})
         try:
             yield Server(server.start(), server.home.resolve() / "log")
         finally:

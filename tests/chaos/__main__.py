@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.chaos.campaign import Plan, Report, campaign
+from tests.chaos.campaign import DEFAULT_PAUSE, Plan, Report, campaign
 from tests.support.server import Server, find_binaries
 
 KEPT = Path("build/chaos")
@@ -31,7 +31,8 @@ def main(arguments: Sequence[str]) -> int:
         seconds=options.seconds,
         workers=options.workers,
         backlog=options.backlog,
-        defaults=options.defaults,
+        pace=options.pace,
+        **({"defaults": True, "pause": DEFAULT_PAUSE} if options.defaults else {}),
     )
     binaries = None if options.server == "embedded" else find_binaries(options.server)
     KEPT.mkdir(parents=True, exist_ok=True)
@@ -57,8 +58,11 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=60.0, help="for how long things break")
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--backlog", type=int, default=40, help="about how many runs are in flight")
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument(
+        "--backlog", type=int, default=3000, help="about how many runs are in flight"
+    )
+    parser.add_argument("--pace", type=float, default=1.0, help="so many times as slow")
     parser.add_argument("--defaults", action="store_true", help="the settings as they come")
     parser.add_argument("--server", default="embedded", help="`embedded`, or a major version")
     return parser.parse_args(arguments)

@@ -30,7 +30,7 @@ from tests.chaos.ground import Ground
 from tests.chaos.history import CONSERVATION, violations
 from tests.chaos.nemesis import Nemesis, Strike
 from tests.chaos.proxy import Network
-from tests.chaos.scene import lay
+from tests.chaos.scene import INDEXES, lay
 from tests.chaos.tally import Tally
 from tests.support.project import project
 from tests.support.server import Server
@@ -41,6 +41,8 @@ ALWAYS = {"poison_limit": 100, "log_level": "WARNING", "stop_grace": 5.0}
 
 #: In what the default settings say.
 DEFAULT_LEASE = 15.0
+#: Between two faults, in seconds, with that lease: for a lease after each outage nobody is judged.
+DEFAULT_PAUSE = (1.0, 4.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +52,15 @@ class Plan:
     seed: int
     #: For how long things break, in seconds.
     seconds: float
-    workers: int = 4
+    workers: int = 8
     slots: int = 2
     #: About how many runs are in flight.
-    backlog: int = 40
-    #: Between two faults, in seconds, at least and at most.
-    pause: tuple[float, float] = (0.2, 1.0)
+    backlog: int = 3000
+    #: Between two faults, in seconds, at least and at most; and between two freezes.
+    pause: tuple[float, float] = (0.3, 1.7)
+    freeze_pause: tuple[float, float] = (0.2, 1.5)
+    #: Both are so many times as long.
+    pace: float = 1.0
     #: The settings as they come, instead of a lease of two seconds.
     defaults: bool = False
 
@@ -72,6 +77,10 @@ class Report:
     seconds: float = 0.0
     server: str = ""
     faults: dict[str, int] = field(default_factory=dict)
+    #: Workers that were frozen for longer than their lease.
+    freezes: int = 0
+    #: Workers that were declared dead.
+    deaths: int = 0
     people: dict[str, int] = field(default_factory=dict)
     runs: dict[str, int] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
@@ -167,20 +176,23 @@ class Campaign:
     # What happens ---------------------------------------------------------------------------
 
     def _rage(self) -> None:
-        chance = random.Random(f"pace {self._plan.seed}")
-        began = strike_at = time.monotonic()
+        chance, pace = random.Random(f"pace {self._plan.seed}"), self._plan.pace
         # Everybody is there before anything breaks.
         while self._ground.one("SELECT count(*) FROM rush.worker") < self._plan.workers:
             self._tend()
             time.sleep(0.05)
         self._crowd.start()
+        began = strike_at = freeze_at = time.monotonic()
         try:
             while time.monotonic() - began < self._plan.seconds:
                 self._tend()
                 self._nemesis.undo_due()
                 if time.monotonic() >= strike_at:
                     self._nemesis.strike()
-                    strike_at = time.monotonic() + chance.uniform(*self._plan.pause)
+                    strike_at = time.monotonic() + chance.uniform(*self._plan.pause) * pace
+                if time.monotonic() >= freeze_at:
+                    self._nemesis.freeze()
+                    freeze_at = time.monotonic() + chance.uniform(*self._plan.freeze_pause) * pace
                 time.sleep(0.02)
         finally:
             self._nemesis.heal()
@@ -190,7 +202,7 @@ class Campaign:
     def _come_to_rest(self) -> None:
         """I15: once all is healed, everything ends within a bound."""
         healed = time.monotonic()
-        bound = 60.0 + 4 * self._plan.lease + self._plan.backlog
+        bound = 90.0 + 4 * self._plan.lease + self._plan.backlog / 10
         while self._ground.one(
             "SELECT (SELECT count(*) FROM rush.run WHERE state = 'Running' OR cancelling)"
             " + (SELECT count(*) FROM rush.run_request WHERE status = 'Pending')"
@@ -259,6 +271,8 @@ class Campaign:
 
     def _read(self) -> None:
         report = self.report
+        for statement in INDEXES.split(";")[:-1]:
+            self._ground.sql(statement)
         with psycopg.connect(self._url, autocommit=True) as connection:
             for violation in violations(connection):
                 self._say(violation)
@@ -266,7 +280,9 @@ class Campaign:
             self._say(problem)
         self._tally.read_logs(self._folder / "logs")
         report.server = self._ground.one("SHOW server_version")
-        report.faults = dict(sorted(self._nemesis.did.items()))
+        report.faults = {kind: self._nemesis.did[kind] for kind in sorted(self._nemesis.kinds)}
+        report.freezes = sum(strike.kind == "freeze" for strike in self._nemesis.strikes)
+        report.deaths = self._ground.one("SELECT count(*) FROM chaos.action WHERE what = 'bury'")
         report.people = dict(sorted(self._crowd.did.items()))
         report.runs = self._by_state("SELECT state, count(*) FROM rush.run GROUP BY 1")
         report.attempts = self._by_state(

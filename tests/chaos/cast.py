@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -15,13 +17,51 @@ from tests.support.project import Project
 #: What `rush worker` answers when the database is out of reach as it starts.
 OUT_OF_REACH = 4
 
+DAY = 86_400
+
+
+class Clock:
+    """A wall clock that can be set wrong, of a process that is started with its environment."""
+
+    SOURCE = Path(__file__).with_name("clock.c")
+
+    def __init__(self, path: Path, library: Path) -> None:
+        self._path = path
+        self._library = library
+        self.set(0)
+
+    def set(self, ahead: int) -> None:
+        """So many seconds ahead; at once, in all processes that have it."""
+        with self._path.open("r+b" if self._path.exists() else "wb") as file:
+            file.write(ahead.to_bytes(8, "little", signed=True))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"CHAOS_CLOCK": str(self._path), "LD_PRELOAD": str(self._library)}
+
+    @classmethod
+    def library(cls, folder: Path) -> Path | None:
+        """What makes clocks wrong, compiled. None: there is no compiler here."""
+        compiler = shutil.which("cc")
+        if compiler is None:
+            return None
+        built = folder / "clock.so"
+        subprocess.run(
+            [compiler, "-shared", "-fPIC", "-O2", "-o", built, cls.SOURCE, "-ldl"], check=True
+        )
+        return built
+
 
 class Actor:
     """One worker, which is started again when it has been killed."""
 
-    def __init__(self, name: str, rush: Project, proxy: Proxy, slots: int) -> None:
+    def __init__(
+        self, name: str, rush: Project, proxy: Proxy, slots: int, clock: Clock | None
+    ) -> None:
         self.name = name
         self.proxy = proxy
+        #: Its own, which can be set wrong; None where it has that of the machine.
+        self.clock = clock
         self._rush = rush
         self._slots = slots
         self._process: subprocess.Popen[bytes] | None = None
@@ -91,6 +131,21 @@ class Actor:
         _signal(self._frozen, signal.SIGCONT)
         self._frozen = []
 
+    def fill_log(self) -> None:
+        """Nothing more can be written to the files that it has open, or opens (E1)."""
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+    def empty_log(self) -> None:
+        if self.lives:
+            unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+            resource.prlimit(self.pid, resource.RLIMIT_FSIZE, unlimited)
+
+    def move_log(self, number: int) -> None:
+        """Somebody moves the log away under it (E2)."""
+        logs = self._rush.folder / "logs"
+        with contextlib.suppress(FileNotFoundError):
+            (logs / f"{self.name}.log").rename(logs / f"{self.name}.log.moved{number}")
+
     def runners(self) -> list[int]:
         """Its runners: what its template, its only child, has forked."""
         return children(self.pid)[1:]
@@ -115,8 +170,9 @@ class Actor:
         self._may_end_with = {OUT_OF_REACH}
         self.settled = False
         self._process = self._rush.spawn(
-            "worker", self.name, "--slots", str(self._slots), "--database-url", self.proxy.url
-        )
+            "worker", self.name, "--slots", str(self._slots), "--database-url", self.proxy.url,
+            **(self.clock.environment if self.clock else {}),
+        )  # fmt: skip
         self._rush.workers[f"{self.name} {self.starts}"] = self._process
 
     def settle(self) -> None:
@@ -132,12 +188,26 @@ class Cast:
     """All of them."""
 
     def __init__(
-        self, rush: Project, network: Network, url: str, *, workers: int, slots: int
+        self,
+        rush: Project,
+        network: Network,
+        url: str,
+        *,
+        workers: int,
+        slots: int,
+        clocks: bool = True,
     ) -> None:
         self._folder = rush.folder
+        # Every second worker has a clock that can be set wrong.
+        beside = rush.folder.parent
+        library = Clock.library(beside) if clocks else None
         self.actors = [
-            Actor(f"worker{n}", rush, network.proxy(url), slots) for n in range(1, workers + 1)
-        ]
+            Actor(
+                f"worker{n}", rush, network.proxy(url), slots,
+                Clock(beside / f"clock{n}", library) if library and n % 2 == 0 else None,
+            )
+            for n in range(1, workers + 1)
+        ]  # fmt: skip
 
     def keep_alive(self, at_work: dict[str, int]) -> None:
         """`at_work` are the process ids of those that have been heard of since they came, by name."""

@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -22,6 +23,9 @@ from tests.chaos.proxy import Proxy
 from tests.chaos.scene import Jobs, job
 
 PIPELINES: dict[str, Jobs] = {
+    "quick": [job("a")],
+    "single": [job("a", inside=True)],
+    "pair": [job("a"), job("b", "a", inside=True)],
     "chain": [job("a"), job("b", "a", inside=True), job("c", "b", reads=True)],
     "diamond": [
         job("a"),
@@ -35,10 +39,16 @@ PIPELINES: dict[str, Jobs] = {
         *(job(f"b{n}", "a", inside=n % 2 == 0, seconds=0.02) for n in range(6)),
         job("c", *(f"b{n}" for n in range(6))),
     ],
+    # Longer than a short lease and what a freeze lasts beyond it: its end finds that it is over.
+    "long": [job("a", seconds=4, inside=True)],
     "hanging": [job("a", hangs=1, timeout_minutes=0.02), job("b", "a", inside=True)],
 }
 #: How often each is asked for.
-WEIGHTS = {"chain": 12, "diamond": 6, "slow": 2, "fan": 3, "hanging": 0.3}
+WEIGHTS = {"quick": 65, "single": 15, "pair": 10, "chain": 5, "diamond": 2, "fan": 0.7, "slow": 0.6,
+           "long": 0.7, "hanging": 0.1}  # fmt: skip
+
+#: How many runs are asked for one by one in a turn, and how many in one statement beside that.
+ALONE, TOGETHER = 3, 200
 
 #: A pause lasts up to so many seconds.
 LONGEST_PAUSE = 2.0
@@ -91,40 +101,46 @@ class Crowd:
             pending = self._ground.one(
                 "SELECT count(*) FROM rush.run_request WHERE status = 'Pending'"
             )
-            for _ in range(min(20, self._backlog - live - pending)):
-                self._ask()
+            wanted = self._backlog - live - pending
+            for _ in range(min(ALONE, wanted)):
+                self._ask(self._chance.choice([self._submit, self._insert]), 1)
+            if wanted > ALONE:
+                self._ask(self._insert, min(TOGETHER, wanted - ALONE))
             self._meddle()
         self._lift_pauses(float("inf"))
         self._ground.close()
         self._hang_up()
 
-    def _ask(self) -> None:
-        pipeline = self._chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
-        self._number += 1
-        ref = f"run {self._number}"
-        ask = self._chance.choice([self._submit, self._insert])
+    def _ask(self, ask: Callable[[list[str], list[str]], None], count: int) -> None:
+        """Ask for so many runs at once."""
+        pipelines = self._chance.choices(list(WEIGHTS), list(WEIGHTS.values()), k=count)
+        refs = [f"run {self._number + n}" for n in range(1, count + 1)]
+        self._number += count
         try:
-            ask(pipeline, ref)
+            ask(pipelines, refs)
         except (psycopg.Error, RushError):
-            # It may have been made, and it may not.
-            self.unheard.append(ref)
+            # They may have been made, and they may not.
+            self.unheard += refs
             self._hang_up()
         else:
-            self.heard.append(ref)
+            self.heard += refs
 
-    def _submit(self, pipeline: str, ref: str) -> None:
+    def _submit(self, pipelines: list[str], refs: list[str]) -> None:
         """By the client, which finds out what became of what was not answered."""
         self._client = self._client or Client(self._proxy.url)
-        self._client.submit(pipeline, params={"ref": ref}, idempotency_key=ref)
+        for pipeline, ref in zip(pipelines, refs, strict=True):
+            self._client.submit(pipeline, params={"ref": ref}, idempotency_key=ref)
 
-    def _insert(self, pipeline: str, ref: str) -> None:
+    def _insert(self, pipelines: list[str], refs: list[str]) -> None:
         """By hand, without a key."""
         self._connection = self._connection or psycopg.connect(
             self._proxy.url, autocommit=True, application_name="crowd"
         )
         self._connection.execute(
-            "INSERT INTO rush.run_request (pipeline, params) VALUES (%s, %s)",
-            [pipeline, psycopg.types.json.Jsonb({"ref": ref})],
+            "INSERT INTO rush.run_request (pipeline, params)"
+            " SELECT pipeline, jsonb_build_object('ref', ref)"
+            " FROM unnest(%s::text[], %s::text[]) AS asked (pipeline, ref)",
+            [pipelines, refs],
         )
 
     def _meddle(self) -> None:

@@ -17,12 +17,19 @@ from rush.domain.states import TRANSITIONS
 
 #: One snapshot, at any time: what is released and not yet consumed is live or finished.
 CONSERVATION = """
-    SELECT r.id, r.state, r.open, l.live, f.finished
-      FROM rush.run r
-     CROSS JOIN LATERAL (SELECT count(*) AS live FROM rush.run_state s WHERE s.run_id = r.id) l
-     CROSS JOIN LATERAL (SELECT count(*) AS finished FROM rush.finished f WHERE f.run_id = r.id) f
-     WHERE (r.state = 'Running' OR l.live > 0 OR f.finished > 0)
-       AND NOT r.cancelling AND r.open <> l.live + f.finished
+    WITH live AS (
+        SELECT run_id, count(*) AS jobs FROM rush.run_state GROUP BY run_id
+    ), finished AS (
+        SELECT run_id, count(*) AS jobs FROM rush.finished GROUP BY run_id
+    ), concerned AS (
+        SELECT id FROM rush.run WHERE state = 'Running'
+        UNION SELECT run_id FROM live UNION SELECT run_id FROM finished
+    )
+    SELECT r.id, r.state, r.open, coalesce(l.jobs, 0) AS live, coalesce(f.jobs, 0) AS finished
+      FROM concerned JOIN rush.run r USING (id)
+      LEFT JOIN live l ON l.run_id = r.id
+      LEFT JOIN finished f ON f.run_id = r.id
+     WHERE NOT r.cancelling AND r.open <> coalesce(l.jobs, 0) + coalesce(f.jobs, 0)
 """
 
 INVARIANTS = {

@@ -1,8 +1,10 @@
 """
 The nemesis: by its seed it picks what breaks next, where, and for how long.
 
-Up to three faults are under way at once. What lasts is undone by itself when its time is over;
-`heal` undoes all. The order of what is picked is the seed's; what it meets is not.
+Up to three workers are frozen at once, and up to three other faults are under way beside that.
+What lasts is undone by itself when its time is over; `heal` undoes all. Of what is picked by
+chance that comes next which has come least often for its weight, so that each kind comes often
+enough. The order is the seed's; what it meets is not.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from functools import partial
 
 import psycopg
 
-from tests.chaos.cast import Actor, Cast, children
+from tests.chaos.cast import DAY, Actor, Cast, children
 from tests.chaos.ground import Ground
 from tests.chaos.proxy import CUT, CUT_AFTER, LOSE, Fault, Message, Proxy, Rule
 from tests.chaos.tally import COMMITS
@@ -30,6 +32,13 @@ from tests.support.waiting import wait_for
 
 #: What an armed proxy waits for at most, in seconds.
 ARMED = 3.0
+#: How many workers are frozen at once, and how many other faults are under way, at most.
+FROZEN = BROKEN = 3
+#: Of how many kinds of faults, picked by chance, the rarest comes next.
+PICKED = 6
+
+#: How wrong a clock may be, in seconds.
+WRONG = (1, 3600, DAY, 400 * DAY)
 
 TABLES = ["run_state", "archive", "finished", "run", "run_request", "worker", "master_token", "log"]
 
@@ -61,52 +70,75 @@ class Nemesis:
         self._lease = lease
         self._ground = Ground(url)
         self._numbers = itertools.count()
-        self._undoing: list[tuple[float, int, Callable[[], None]]] = []
+        self._undoing: list[tuple[float, int, Callable[[], object]]] = []
+        self._thawing: list[tuple[float, int, Callable[[], object]]] = []
         self._frozen_backends: set[int] = set()
         self.did: Counter[str] = Counter()
         self.strikes: list[Strike] = []
-        self._faults: dict[Callable[[], bool], float] = {
-            self._kill_worker: 4,
-            self._kill_master: 2,
-            self._kill_runner: 4,
-            self._kill_template: 2,
-            self._freeze_worker: 8,
-            self._freeze_supervisor: 3,
-            self._freeze_runner: 2,
-            self._leave: 2,
-            self._cut_wires: 3,
-            self._cut_at_a_message: 6,
-            self._lose_a_reply: 20,
-            self._lose_the_peoples_reply: 3,
-            self._stall_wires: 3,
-            self._shut: 3,
-            self._slow_down: 2,
-            self._end_a_session: 8,
-            self._cancel_a_statement: 3,
-            self._freeze_a_backend: 2,
-            self._lock_a_table: 3,
-            self._crash_a_backend: 2,
-            self._restart_fast: 2,
-            self._restart_immediate: 2,
+        self._freezes: dict[Callable[[], bool], float] = {
+            self._freeze_worker: 3,
+            self._freeze_supervisor: 2,
         }
+        self._faults: dict[Callable[[], bool], float] = {
+            self._kill_worker: 1,
+            self._kill_master: 1,
+            self._kill_runner: 1,
+            self._kill_template: 1,
+            self._freeze_runner: 1,
+            self._leave: 1,
+            self._cut_wires: 1,
+            self._cut_at_a_message: 2,
+            self._lose_a_reply: 5,
+            self._lose_the_peoples_reply: 2,
+            self._stall_wires: 1,
+            self._shut: 1,
+            self._slow_down: 1,
+            self._end_a_session: 2,
+            self._cancel_a_statement: 2,
+            self._freeze_a_backend: 1,
+            self._lock_a_table: 1,
+            self._fill_a_log: 1,
+            self._move_a_log: 1,
+            self._set_a_clock: 1,
+            self._crash_a_backend: 1,
+            self._restart_fast: 1,
+            self._restart_immediate: 1,
+        }
+        if not any(actor.clock for actor in cast.actors):
+            del self._faults[self._set_a_clock]
 
     def strike(self) -> None:
-        """Break something, unless three things are broken already."""
-        if len(self._undoing) >= 3:
-            return
-        (fault,) = self._chance.choices(list(self._faults), list(self._faults.values()))
+        """Break something, unless enough is broken already."""
+        if len(self._undoing) < BROKEN:
+            self._strike_with(self._faults)
+
+    def freeze(self) -> None:
+        """Freeze a worker beyond its lease, unless enough of them are frozen already."""
+        if sum(actor.frozen for actor in self._cast.actors) < FROZEN:
+            self._strike_with(self._freezes)
+
+    @property
+    def kinds(self) -> list[str]:
+        """All that may be broken."""
+        return [_name(fault) for fault in (*self._freezes, *self._faults)]
+
+    def _strike_with(self, faults: dict[Callable[[], bool], float]) -> None:
+        picked = self._chance.choices(list(faults), list(faults.values()), k=PICKED)
+        fault = min(picked, key=lambda each: self.did[_name(each)] / faults[each])
         if fault():
-            self.did[fault.__name__.strip("_").replace("_", " ")] += 1
+            self.did[_name(fault)] += 1
 
     def undo_due(self) -> None:
         now = time.monotonic()
-        while self._undoing and self._undoing[0][0] <= now:
-            heapq.heappop(self._undoing)[2]()
+        for undoing in (self._undoing, self._thawing):
+            while undoing and undoing[0][0] <= now:
+                heapq.heappop(undoing)[2]()
 
     def heal(self) -> None:
         """Undo all, and break nothing more."""
-        while self._undoing:
-            heapq.heappop(self._undoing)[2]()
+        for undoing in (self._undoing, self._thawing):
+            while undoing:
+                heapq.heappop(undoing)[2]()
         for actor in self._cast.actors:
             actor.thaw()
             actor.proxy.heal()
@@ -162,7 +194,7 @@ class Nemesis:
             seconds = self._lease + self._chance.uniform(1, 3)
             self._note("freeze", actor)
             actor.freeze(runners=runners)
-            self._after(seconds, actor.thaw, actor)
+            self._after(seconds, actor.thaw, actor, self._thawing)
 
         return self._with_actor(freeze)
 
@@ -230,6 +262,29 @@ class Nemesis:
             self._after(self._chance.uniform(1, 4), actor.proxy.heal, actor)
 
         return self._with_actor(slow)
+
+    # Storage and clocks ---------------------------------------------------------------------
+
+    def _fill_a_log(self) -> bool:
+        """A worker's log takes nothing more for a while."""
+
+        def fill(actor: Actor) -> None:
+            actor.fill_log()
+            self._after(self._chance.uniform(1, 4), actor.empty_log)
+
+        return self._with_actor(fill)
+
+    def _move_a_log(self) -> bool:
+        return self._with_actor(lambda actor: actor.move_log(next(self._numbers)))
+
+    def _set_a_clock(self) -> bool:
+        """A worker's wall clock jumps, and stays wrong until it jumps again."""
+
+        def set_clock(actor: Actor) -> None:
+            assert actor.clock is not None
+            actor.clock.set(self._chance.choice(WRONG) * self._chance.choice((-1, 1)))
+
+        return self._with_actor(set_clock, among=[a for a in self._cast.actors if a.clock])
 
     # The server -----------------------------------------------------------------------------
 
@@ -317,12 +372,17 @@ class Nemesis:
         return True
 
     def _after(
-        self, seconds: float, undo: Callable[[], object], actor: Actor | None = None
+        self,
+        seconds: float,
+        undo: Callable[[], object],
+        actor: Actor | None = None,
+        undoing: list[tuple[float, int, Callable[[], object]]] | None = None,
     ) -> None:
         at = time.monotonic() + seconds
         if actor is not None:
             actor.busy_until = at
-        heapq.heappush(self._undoing, (at, next(self._numbers), lambda: undo() and None))
+        undoing = self._undoing if undoing is None else undoing
+        heapq.heappush(undoing, (at, next(self._numbers), undo))
 
     def _arm(self, proxy: Proxy, rule: Rule, actor: Actor | None) -> None:
         """Let a rule bite once."""
@@ -351,6 +411,10 @@ class Nemesis:
     def _thaw_backend(self, pid: int) -> None:
         self._frozen_backends.discard(pid)
         _continue(pid)
+
+
+def _name(fault: Callable[[], bool]) -> str:
+    return fault.__name__.strip("_").replace("_", " ")
 
 
 def _reply_of_a_commit(message: Message) -> Fault | None:

@@ -28,7 +28,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, cast
+from typing import Any, Literal, NamedTuple, Self, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
 T = TypeVar("T")
@@ -60,6 +60,11 @@ class Message:
     query: str
     #: It is the answer to a statement that is in no transaction, or that ends one.
     commits: bool
+    #: It answers a statement to which so many things were given, in an array; 0 where there was none.
+    items: int
+    #: Nothing about this statement has been answered on this wire, or since an error on it: what
+    #: is said may have been said before.
+    first: bool
     #: The frame without type and length.
     body: bytes
 
@@ -196,9 +201,11 @@ class Proxy:
         self._network.loop.call_soon_threadsafe(self._server.close)
 
     def judge(
-        self, session: str, toward: Side, kind: str, query: str, commits: bool, body: bytes
+        self, session: str, toward: Side, frame: Frame, talk: Conversation
     ) -> tuple[Message, Fault | None]:
         """Number a message, and ask the rule about it."""
+        kind, query = frame.kind, talk.about(toward, frame.kind, frame.body)
+        answers = toward == "client" and kind in "CD"
         self._numbers[session, toward, kind, query] += 1
         message = Message(
             session=session,
@@ -206,8 +213,10 @@ class Proxy:
             nth=self._numbers[session, toward, kind, query],
             kind=kind,
             query=query,
-            commits=commits,
-            body=body,
+            commits=answers and kind == "C" and talk.commits,
+            items=talk.items if answers else 0,
+            first=answers and query not in talk.answered,
+            body=frame.body,
         )
         return message, self.rule(message)
 
@@ -321,11 +330,7 @@ class Wire:
     def _judged(self, toward: Side, frame: Frame) -> Fault | None:
         if frame.kind == STARTUP:
             self.session = _session_name(frame.body)
-        query = self._talk.about(toward, frame.kind, frame.body)
-        commits = toward == "client" and frame.kind == "C" and self._talk.commits
-        frame.judged, fault = self.proxy.judge(
-            self.session, toward, frame.kind, query, commits, frame.body
-        )
+        frame.judged, fault = self.proxy.judge(self.session, toward, frame, self._talk)
         return fault
 
     def _befall(self, toward: Side, frame: Frame, fault: Fault | None) -> None:
@@ -443,27 +448,43 @@ class End(asyncio.Protocol):
         self._rest = data
 
 
+class Asked(NamedTuple):
+    """Something that the server answers."""
+
+    #: P and E are answered each, S ends a whole exchange; e is an E in an open transaction, with
+    #: which nothing is committed.
+    kind: str
+    query: str
+    items: int = 0
+
+
 class Conversation:
     """What was asked on a wire and is not yet answered, so that answers have a name."""
 
     def __init__(self) -> None:
         self._statements: dict[bytes, str] = {}
-        self._portals: dict[bytes, str] = {}
-        #: Type and statement: P and E are answered each, S ends a whole exchange; e is an E in
-        #: an open transaction, with which nothing is committed.
-        self._asked: deque[tuple[str, str]] = deque()
+        #: Statements and how many things they were given, by portal.
+        self._portals: dict[bytes, tuple[str, int]] = {}
+        self._asked: deque[Asked] = deque()
         self._done: list[str] = []
         self._in_transaction = False
+        #: Statements that have been answered since the last error.
+        self.answered: set[str] = set()
 
     @property
     def commits(self) -> bool:
         """Whether what is answered next is committed then."""
-        return bool(self._asked) and self._asked[0][0] == "E"
+        return bool(self._asked) and self._asked[0].kind == "E"
+
+    @property
+    def items(self) -> int:
+        """How many things what is answered next was given."""
+        return self._asked[0].items if self._asked else 0
 
     def about(self, toward: Side, kind: str, body: bytes) -> str:
         """Which statement a message is about."""
         if toward == "client":
-            return self._asked[0][1] if self._asked else ""
+            return self._asked[0].query if self._asked else ""
         match kind:
             case "Q":
                 return _query_name(body)
@@ -472,12 +493,13 @@ class Conversation:
             case "B":
                 return self._statements.get(body.split(b"\0", 2)[1], "")
             case "E":
-                return self._portals.get(body.split(b"\0", 1)[0], "")
+                return self._portal(body)[0]
+            case "D" | "C" if body[:1] == b"S":
+                return self._statements.get(body[1:].split(b"\0", 1)[0], "")
             case "D" | "C":
-                known = self._statements if body[:1] == b"S" else self._portals
-                return known.get(body[1:].split(b"\0", 1)[0], "")
+                return self._portal(body[1:])[0]
             case "S":
-                return self._asked[-1][1] if self._asked else ""
+                return self._asked[-1].query if self._asked else ""
             case _:
                 return ""
 
@@ -494,28 +516,31 @@ class Conversation:
     def unanswered(self) -> list[str]:
         """Statements that were sent and may be done, of which the client has not heard that they are."""
         whole = len(self._asked)
-        while whole and self._asked[whole - 1][0] != "S":
+        while whole and self._asked[whole - 1].kind != "S":
             whole -= 1
         return self._done + [
-            query
-            for at, (kind, query) in enumerate(self._asked)
+            asked.query
+            for at, asked in enumerate(self._asked)
             # What is not a whole exchange is undone, but for a COMMIT: that is done when it comes.
-            if kind == "E" and (at < whole or query == "COMMIT")
+            if asked.kind == "E" and (at < whole or asked.query == "COMMIT")
         ]
 
     def _note_asked(self, kind: str, body: bytes) -> None:
         query = self.about("server", kind, body)
         if kind == "P":
             self._statements[body.split(b"\0", 1)[0]] = query
-            self._asked.append(("P", query))
+            self._asked.append(Asked("P", query))
         elif kind == "B":
-            self._portals[body.split(b"\0", 1)[0]] = query
+            self._portals[body.split(b"\0", 1)[0]] = query, _items(body)
         elif kind == "E":
-            self._asked.append((self._executed(query), query))
+            self._asked.append(Asked(self._executed(query), query, self._portal(body)[1]))
         elif kind == "S":
-            self._asked.append(("S", query))
+            self._asked.append(Asked("S", query))
         elif kind == "Q":
-            self._asked += [(self._executed(query), query), ("S", query)]
+            self._asked += [Asked(self._executed(query), query), Asked("S", query)]
+
+    def _portal(self, name: bytes) -> tuple[str, int]:
+        return self._portals.get(name.split(b"\0", 1)[0], ("", 0))
 
     def _executed(self, query: str) -> str:
         if query in ("BEGIN", "COMMIT", "ROLLBACK"):
@@ -524,22 +549,37 @@ class Conversation:
 
     def _note_answered(self, kind: str) -> list[str]:
         asked = self._asked
-        if kind == "1" and asked and asked[0][0] == "P":
+        if kind == "1" and asked and asked[0].kind == "P":
             asked.popleft()
-        elif kind in "CIs" and asked and asked[0][0] in "Ee":
-            executed, query = asked.popleft()
-            if executed == "E":
-                self._done.append(query)
+        elif kind in "CIs" and asked and asked[0].kind in "Ee":
+            executed = asked.popleft()
+            self.answered.add(executed.query)
+            if executed.kind == "E":
+                self._done.append(executed.query)
         elif kind == "E":
+            self.answered.clear()
             # After an error the server skips what comes before the exchange's end.
-            while asked and asked[0][0] != "S":
+            while asked and asked[0].kind != "S":
                 asked.popleft()
         elif kind == "Z":
-            while asked and asked.popleft()[0] != "S":
+            while asked and asked.popleft().kind != "S":
                 pass
             done, self._done = self._done, []
             return done
         return []
+
+
+def _items(body: bytes) -> int:
+    """How many elements the first array has that a Bind carries as text; 0 where it carries none."""
+    _, _, rest = body.split(b"\0", 2)
+    at = 2 + 2 * int.from_bytes(rest[:2])
+    count, at = int.from_bytes(rest[at : at + 2]), at + 2
+    for _ in range(count):
+        length = int.from_bytes(rest[at : at + 4], signed=True)
+        value, at = rest[at + 4 : at + 4 + max(0, length)], at + 4 + max(0, length)
+        if value[:1] == b"{":
+            return 0 if value == b"{}" else value.count(b",") + 1
+    return 0
 
 
 def _query_name(text: bytes) -> str:

@@ -18,6 +18,7 @@ from tests.support.project import Project
 
 JOBS = '''
 import os, time
+from pathlib import Path
 from rush import Job
 import psycopg
 
@@ -49,6 +50,8 @@ class Mark(Job):
         self.mark(own_connection(), inside=False)
         self.logger.info("begun")
         time.sleep(600 if self.attempt <= self.params.get("hangs", 0) else self.params.get("seconds", 0))
+        while "until" in self.params and not Path(self.params["until"]).exists():
+            time.sleep(0.02)
         if self.attempt <= self.params.get("failures", 0):
             raise ValueError(f"as told, in attempt {{self.attempt}}")
         if self.params.get("inside"):
@@ -77,7 +80,6 @@ CREATE SCHEMA chaos;
 CREATE TABLE chaos.event (
     seq bigint GENERATED ALWAYS AS IDENTITY, at timestamptz DEFAULT clock_timestamp(), what text,
     run_id bigint, job text, round int, before text, after text, token bigint, worker text, due timestamptz);
-CREATE INDEX event_row ON chaos.event (run_id, job, round, seq);
 CREATE TABLE chaos.action (
     seq bigint GENERATED ALWAYS AS IDENTITY, at timestamptz DEFAULT clock_timestamp(), what text,
     by text, term bigint, holder text);
@@ -121,6 +123,12 @@ CREATE TRIGGER action AFTER DELETE ON rush.finished
     FOR EACH STATEMENT EXECUTE FUNCTION chaos.note_action('release');
 CREATE TRIGGER action AFTER UPDATE ON rush.worker FOR EACH ROW
     WHEN (NEW.state = 'Dead' AND OLD.state <> 'Dead') EXECUTE FUNCTION chaos.note_action('bury');
+"""
+
+#: For those who read the history, once it is over.
+INDEXES = """
+CREATE INDEX event_row ON chaos.event (run_id, job, round, seq);
+ANALYZE;
 """
 
 Jobs = list[dict[str, Any]]

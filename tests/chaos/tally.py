@@ -2,8 +2,9 @@
 What was refused, and what was committed without anybody hearing of it.
 
 A refused write touches no row, so no table can tell of it. Proxies see it in the answer: a fenced
-statement that changed nothing. An outcome that was reported too late travels in a batch with
-others; of those the workers' logs tell.
+statement that changed nothing, or less than it was given. An outcome that was reported too late
+travels in a batch with others, and its refusal may mean that it had been accepted before; of those
+the workers' logs tell.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ FENCED = {
     "heartbeat": "a heartbeat of a registration that is over",
     "renew": "a renewal of a term that is over",
     "fence": "a master's transaction in a term that is over",
+}
+#: Fenced statements about several things, and what it is that was refused when they touch fewer.
+BATCHED = {
+    "append_log": "lines of an attempt that was overtaken",
+    "give_back": "a job given back that others have",
 }
 #: What a worker logs for each outcome that was refused and is not in the archive.
 OVERTAKEN = "another attempt has overtaken this one; its outcome was not accepted"
@@ -47,8 +53,15 @@ class Tally:
         proxy.done = self._find
 
     def _see(self, message: Message) -> None:
-        if message.query in FENCED and message.toward == "client" and message.kind == "C":
+        if message.toward != "client":
+            return
+        if message.query in FENCED and message.kind == "C":
             self.refused[FENCED[message.query]] += message.body.endswith(b" 0\0")
+        # What is said once more, after an error or on a new wire, has perhaps been done before.
+        elif message.query in BATCHED and not message.first:
+            done = _touched(message)
+            if done is not None:
+                self.refused[BATCHED[message.query]] += max(0, message.items - done)
 
     def _lose(self, session: str, queries: list[str]) -> None:
         self.unknown.update(query for query in queries if query in COMMITS)
@@ -61,3 +74,14 @@ class Tally:
         for path in folder.glob("*.log*"):
             late = path.read_text(errors="replace").count(OVERTAKEN)
             self.refused["an outcome of an attempt that was overtaken"] += late
+
+
+def _touched(message: Message) -> int | None:
+    """How many things an answer says were touched: `give_back` counts them in its only row."""
+    match message.query, message.kind:
+        case "give_back", "D":
+            return int(message.body[6:])
+        case "append_log", "C":
+            return int(message.body[:-1].split()[-1])
+        case _:
+            return None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +20,7 @@ from rush.worker.reports import Reply, Request
 from rush.worker.runner import Greeting
 from rush.worker.supervisor import Limits, Supervisor
 from rush.worker.template import Template
+from tests.chaos.cast import children
 from tests.chaos.proxy import CUT, Fault, Message, Network
 from tests.chaos.scene import job, lay
 from tests.support.factories import Factories, MadeWorker
@@ -130,3 +134,31 @@ def test_a_worker_in_a_black_hole_comes_back(rush: Project, network: Network) ->
     _, _, run = rush.decided(request, timeout=40)
     assert run is not None
     rush.ended(run)
+
+
+def test_a_job_whose_process_is_frozen_before_its_commit_is_run_again(
+    rush: Project, network: Network
+) -> None:
+    """
+    What has completed in its own transaction is locked until that is over: it is ended with its
+    worker's death (A4), and others have the job. Nobody thaws the first.
+    """
+    lay(rush, {"p": [job("a", inside=True)]})
+    proxy = network.proxy(rush.database)
+    first = rush.start("worker1", "--database-url", proxy.url, slots=1)
+    frozen = threading.Event()
+
+    def freeze_at_the_jobs_commit(message: Message) -> Fault | None:
+        if message.session != "rush job on worker1" or message.query != "COMMIT":
+            return None
+        for pid in (first.pid, *children(first.pid)):
+            os.kill(pid, signal.SIGSTOP)
+        frozen.set()
+        return Fault(kind="stall", seconds=3600)
+
+    proxy.rule = freeze_at_the_jobs_commit
+    run = rush.started("p")
+    assert frozen.wait(20)
+    rush.start("worker2", slots=1)
+    rush.ended(run)
+    assert rush.one("SELECT count(*) FROM public.effect WHERE inside") == 1

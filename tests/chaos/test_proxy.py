@@ -176,3 +176,28 @@ def test_latency_makes_everything_slower(proxy: Proxy) -> None:
     with connect(proxy) as connection:
         for number in range(5):
             assert connection.execute("SELECT %s::int", [number]).fetchone() == (number,)
+
+
+def test_an_answer_knows_how_many_things_were_given(
+    proxy: Proxy, marks: psycopg.Connection
+) -> None:
+    """
+    The elements of an array are counted, prepared or not; and what is said again after an error, or
+    on a new wire, is known for what may have been said before.
+    """
+    seen: list[tuple[int, bool]] = []
+
+    def watch(message: Message) -> None:
+        if message.toward == "client" and message.kind == "C" and message.query == "mark":
+            seen.append((message.items, message.first))
+
+    proxy.watch = watch
+    statement = "-- mark\nINSERT INTO marks SELECT * FROM unnest(%s::text::int[])"
+    with connect(proxy) as connection:
+        connection.execute(statement, ["{1,2,3}"])
+        connection.execute(statement, ["{}"], prepare=True)
+        connection.execute(statement, ["{4,5}"], prepare=True)
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            connection.execute("SELECT FROM nothing")
+        connection.execute(statement, ["{6}"], prepare=True)
+    assert seen == [(3, True), (0, False), (2, False), (1, True)]

@@ -42,11 +42,12 @@ def lead(shared: Kernel, database: str) -> Iterator[Callable[..., Master]]:
         until: float = FOREVER,
         connect: Callable[[], Wire] = connect,
         bind: Callable[[Master], None] = lambda master: None,
+        poll: float = 60,
     ) -> Master:
-        master = Master(Settings(poll_interval=60), connect)
+        master = Master(Settings(poll_interval=poll), connect)
         masters.append(master)
         bind(master)
-        master.lead(shared.term, until)
+        master.lead(shared.term, until, time.monotonic())
         return master
 
     yield lead
@@ -76,6 +77,19 @@ def test_it_takes_what_is_asked_for_when_it_is_rung(shared: Kernel, lead):
 
     wait_for(lambda: decided(shared, request), what="the verdict")
     wait_for(lambda: shared.held(worker), what="the job to be assigned")
+
+
+def test_it_looks_though_nobody_rings(shared: Kernel, lead):
+    """
+    Bells are only quicker: without any, what is asked for is found within the poll interval.
+    """
+    shared.define(CHAIN)
+    shared.sql("DROP TRIGGER ring_master ON rush.run_request")
+    lead(poll=0.5)
+
+    for _ in range(3):
+        request = shared.request()
+        wait_for(lambda request=request: decided(shared, request), what="the verdict")
 
 
 def test_queues_that_are_new_are_served_with_the_next_request(

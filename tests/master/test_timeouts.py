@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import psycopg
@@ -252,6 +254,42 @@ def test_a_completion_that_is_under_way_wins_over_a_death(shared: Kernel, databa
     assert shared.archive(run) == [("a", 1, 1, "Complete")]
 
 
+def test_a_death_waits_for_a_report_that_is_under_way(shared: Kernel, database: str):
+    """
+    What a worker is just reporting counts, and nothing of it is inherited: the declaration of its
+    death comes after the report, or before it.
+    """
+    shared.define(CHAIN)
+    worker = shared.worker()
+    run = shared.start()
+    (a,) = shared.running(worker)
+    pid = shared.session.connection.info.backend_pid
+    with (
+        psycopg.connect(database) as connection,
+        psycopg.connect(database, autocommit=True) as onlooker,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        (b,) = shared.seen_from(connection).complete(worker, a, want=1).claims
+        buried = threads.submit(shared.bury, worker)
+        wait_for(
+            lambda: (
+                onlooker.execute(
+                    "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'",
+                    [pid],
+                ).rowcount
+                or buried.done()
+            ),
+            what="the declaration to wait",
+        )
+        assert not buried.done()
+        connection.commit()
+        inherited = buried.result(timeout=10)
+
+    assert [(row.job, row.state) for row in inherited] == [("b", "Ready")]
+    assert shared.archive(run) == [("a", 1, 1, "Complete")]
+    assert shared.complete(worker, b).refused == [b.token]
+
+
 # The early sign ---------------------------------------------------------------------------
 
 
@@ -291,9 +329,13 @@ class Leaving:
 
 
 def prompt(*, gone_for: float = 0, outage_grace: float = 0) -> Timeouts:
-    """The task of a master that has just begun, and waits for nothing unless told to."""
+    """The task of a master that is in contact just now, and waits for nothing unless told to."""
     return Timeouts(
-        grace=5, poison_limit=POISON_LIMIT, gone_for=gone_for, outage_grace=outage_grace
+        grace=5,
+        poison_limit=POISON_LIMIT,
+        gone_for=gone_for,
+        outage_grace=outage_grace,
+        in_contact_since=time.monotonic(),
     )
 
 
@@ -350,9 +392,9 @@ def test_nobody_is_judged_soon_after_the_server_began(shared: Kernel, enter):
     assert lost.state == "Alive"
 
 
-def test_leases_are_not_judged_soon_after_the_master_began(shared: Kernel, enter):
+def test_leases_are_not_judged_soon_after_an_outage(shared: Kernel, enter):
     """
-    A new master gives those who may have been cut off with the old one time to renew.
+    A master that has just come into contact gives those who were cut off with it time to renew.
     """
     late = enter("late")
     shared.sql("UPDATE rush.worker SET lease_expires_at = 'epoch' WHERE name = 'late'")
@@ -371,16 +413,16 @@ def test_leases_are_not_judged_after_a_look_that_took_long(shared: Kernel, enter
     late = enter("late")
     server_up = workers.workers_alive(shared.session).server_up.total_seconds()
     timeouts = prompt(outage_grace=server_up / 2)
-    settled = timeouts._since - server_up
-    timeouts._since = settled
+    settled = timeouts.in_contact_since - server_up
+    timeouts.in_contact_since = settled
     timeouts.bury(shared.round())
-    assert timeouts._since == settled
+    assert timeouts.in_contact_since == settled
     shared.sql("UPDATE rush.worker SET lease_expires_at = 'epoch' WHERE name = 'late'")
 
     timeouts._looked_at -= 60
     timeouts.bury(shared.round())
     assert late.state == "Alive"
 
-    timeouts._since = settled
+    timeouts.in_contact_since = settled
     timeouts.bury(shared.round())
     assert late.state == "Dead"

@@ -52,6 +52,23 @@ def test_a_dead_peer_is_noticed_in_seconds(database):
     assert "options" not in set_to
 
 
+def test_the_server_notices_a_dead_client_in_seconds(database):
+    """
+    What a worker has locked when its machine vanishes is not locked for the system's two hours.
+    """
+    with connect(database, application_name="t") as connection:
+        rows = connection.execute(
+            "SELECT name, setting::int FROM pg_settings WHERE name LIKE 'tcp%' ORDER BY name"
+        ).fetchall()
+
+    assert dict(rows) == {
+        "tcp_keepalives_count": 3,
+        "tcp_keepalives_idle": 5,
+        "tcp_keepalives_interval": 2,
+        "tcp_user_timeout": 10_000,
+    }
+
+
 def test_a_server_that_is_not_there_is_named(database):
     """
     The message says where nothing answers, and not the password.

@@ -144,12 +144,12 @@ class Project:
         )
         return process
 
-    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def spawn(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{'-'.join(arguments[:2])}.out").open("ab") as out:
             return subprocess.Popen(
                 [sys.executable, "-m", "rush.cli", *arguments],
                 cwd=self.folder,
-                env=self.environment(),
+                env=self.environment() | environment,
                 stdout=out,
                 stderr=out,
                 start_new_session=True,

@@ -22,6 +22,7 @@ from pathlib import Path
 from tests.chaos.proxy import Network
 from tests.support.server import Server, find_binaries
 from tests.sweeps.life import Ending, Place, Point, points
+from tests.sweeps.nursery import Nursery
 
 KEPT = Path("build/sweeps")
 
@@ -29,10 +30,10 @@ KEPT = Path("build/sweeps")
 def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     binaries = None if options.server == "embedded" else find_binaries(options.server)
-    with tempfile.TemporaryDirectory() as folder, Network() as network:
+    with tempfile.TemporaryDirectory() as folder, Network() as network, Nursery() as nursery:
         server = Server(Path(folder) / "server", binaries)
         try:
-            return _sweep(Place(server, network, Path(folder)), Path(folder), options)
+            return _sweep(Place(server, network, nursery, Path(folder)), Path(folder), options)
         finally:
             server.remove()
 
@@ -43,7 +44,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--every", type=int, default=30, help="every so many points")
     parser.add_argument("--wire", action="store_true", help="only cut wires")
     parser.add_argument("--kills", action="store_true", help="only kill workers")
-    parser.add_argument("--beside", type=int, default=4, help="how many lives at once")
+    parser.add_argument("--beside", type=int, default=6, help="how many lives at once")
     parser.add_argument("--server", default="embedded", help="`embedded`, or a major version")
     return parser.parse_args(arguments)
 

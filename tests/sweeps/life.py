@@ -12,7 +12,6 @@ whole again (or another worker has come), everything must end as if nothing had 
 from __future__ import annotations
 
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ from tests.chaos.scene import job, lay
 from tests.support.project import Project, project
 from tests.support.server import Server
 from tests.support.waiting import wait_for
+from tests.sweeps.nursery import Child, Nursery
 
 How = Literal["cut before", "cut after", "reply lost", "kill before", "kill after"]
 
@@ -43,7 +43,7 @@ JOBS = [
 ]
 
 #: A life is at least so long, in seconds, so that leases are renewed in it.
-SHORTEST = 2.0
+SHORTEST = 1.0
 #: How long it may take until everything is over, in seconds.
 PATIENCE = 40.0
 #: What `rush worker` answers when the database is out of reach as it starts: a service manager starts it again.
@@ -94,7 +94,8 @@ class Ending:
 class Place:
     """Where lives are lived: a server, a network, a folder for each."""
 
-    def __init__(self, server: Server, network: Network, folder: Path) -> None:
+    def __init__(self, server: Server, network: Network, nursery: Nursery, folder: Path) -> None:
+        self._nursery = nursery
         self._server = server
         self._network = network
         self._folder = folder
@@ -121,18 +122,20 @@ class Place:
             stack.callback(proxy.close)
             made = stack.enter_context(project(self._folder / name, url, **SETTINGS))
             lay(made, {"life": JOBS})
-            yield Life(made, proxy)
+            yield Life(made, proxy, self._nursery)
 
 
 class Life:
     """One life. Whatever happens in it is told in its `Ending`."""
 
-    def __init__(self, rush: Project, proxy: Proxy) -> None:
+    def __init__(self, rush: Project, proxy: Proxy, nursery: Nursery) -> None:
         self._rush = rush
+        self._nursery = nursery
         self.proxy = proxy
         self._ending = Ending()
         self._met = threading.Event()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._children: list[Child] = []
+        self._process: Child | None = None
 
     def live(self, point: Point | None = None) -> Ending:
         began = time.monotonic()
@@ -144,6 +147,10 @@ class Life:
             self._ending.problems += self._found()
         except AssertionError as error:
             self._ending.problems.append(str(error))
+        finally:
+            for child in self._children:
+                child.kill()
+                child.wait()
         self._ending.seconds = time.monotonic() - began
         return self._ending
 
@@ -201,11 +208,16 @@ class Life:
         else:
             raise AssertionError(f"the worker ended by itself with {code}")
 
-    def _start(self, name: str, url: str) -> subprocess.Popen[bytes]:
+    def _start(self, name: str, url: str) -> Child:
         self._log = self._rush.folder / "logs" / f"{name}.log"
         self._told_before = self._log.stat().st_size if self._log.exists() else 0
-        process = self._rush.spawn("worker", name, "--slots", "1", "--database-url", url)
-        self._rush.workers[f"{name} {process.pid}"] = process
+        process = self._nursery.start(
+            ["worker", name, "--slots", "1", "--database-url", url],
+            self._rush.folder,
+            self._rush.environment(),
+            self._rush.folder / f"{name}.out",
+        )
+        self._children.append(process)
         return process
 
     def _stop(self) -> None:
@@ -217,10 +229,7 @@ class Life:
             timeout=20,
         )
         self._process.send_signal(signal.SIGTERM)
-        try:
-            code = self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            raise AssertionError("the worker does not end on SIGTERM") from None
+        code = self._process.wait(20)
         if code != 0 and not (self._met.is_set() and code == -signal.SIGKILL):
             raise AssertionError(f"the worker ended with {code} on SIGTERM")
 

@@ -9,6 +9,7 @@ import pytest
 from tests.chaos.proxy import Message, Network
 from tests.support.server import Server
 from tests.sweeps.life import Place, points
+from tests.sweeps.nursery import Nursery
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -18,8 +19,8 @@ CUTS, KILLS = 24, 12
 
 @pytest.fixture(scope="module")
 def place(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with Network() as network:
-        yield Place(server, network, tmp_path_factory.mktemp("lives"))
+    with Network() as network, Nursery() as nursery:
+        yield Place(server, network, nursery, tmp_path_factory.mktemp("lives"))
 
 
 @pytest.fixture(scope="module")

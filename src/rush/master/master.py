@@ -74,11 +74,13 @@ class Master:
 
     # What the election says ---------------------------------------------------------------
 
-    def lead(self, term: int, trusted_until: float) -> None:
+    def lead(self, term: int, trusted_until: float, in_contact_since: float) -> None:
         """Be master in this term, until then or until told more."""
         self._trusted_until = trusted_until
         self._term = term
-        self._thread = threading.Thread(target=self._lead, args=(term,), name="master", daemon=True)
+        self._thread = threading.Thread(
+            target=self._lead, args=(term, in_contact_since), name="master", daemon=True
+        )
         self._thread.start()
 
     def trust(self, until: float) -> None:
@@ -109,9 +111,9 @@ class Master:
 
     # The loop -----------------------------------------------------------------------------
 
-    def _lead(self, term: int) -> None:
+    def _lead(self, term: int, in_contact_since: float) -> None:
         session: Wire | None = None
-        tasks = Tasks(self._settings, self.ring)
+        tasks = Tasks(self._settings, self.ring, in_contact_since)
         rung = True
         pause = PAUSE
         while self._leads(term, session):
@@ -218,9 +220,12 @@ class Master:
 class Tasks:
     """The tasks of one term, and what they remember from round to round."""
 
-    def __init__(self, settings: Settings, ring: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, ring: Callable[[], None], in_contact_since: float
+    ) -> None:
         self._settings = settings
         self._timeouts = Timeouts(
+            in_contact_since=in_contact_since,
             grace=settings.kill_grace + 5.0,
             poison_limit=settings.poison_limit,
             outage_grace=settings.worker_lease,

@@ -7,6 +7,10 @@ session has ended and has not come back within a short grace. Death is declared 
 which raises its generation; then what it held is inherited, in the same transaction. Sessions
 that its jobs have open are ended: a frozen one would keep its locks.
 
+Leases are judged by who has been in contact with the database for as long as a lease lasts:
+then others could renew theirs too. A worker that takes the term over from one that was lost has
+mostly been so; after an outage nobody has.
+
 The early sign is not believed of workers that vanish together, nor soon after the server
 began: then it was the server, or the net, and only their leases tell.
 """
@@ -19,6 +23,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from rush.domain.clocks import ClockWatch
 from rush.master.tasks import BATCH, Round
 from rush.store import runs, workers
 from rush.store.session import Session
@@ -27,8 +32,6 @@ log = logging.getLogger("rush.master")
 
 #: A master that has not looked for workers for so many seconds could not.
 GAP = 5.0
-#: A database's clock that gains or loses more than this between two looks, in seconds, has jumped.
-JUMP = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,13 +43,13 @@ class Timeouts:
     poison_limit: int
     #: How long a session must be gone.
     gone_for: float = 1.0
-    #: Nobody is judged this soon after the server began, nor leases this soon after the master did.
+    #: Nobody is judged this soon after the server began, nor leases this soon after an outage.
     outage_grace: float
+    #: The monotonic instant since when this worker has missed no heartbeat, nor this master a look.
+    in_contact_since: float
     _gone: dict[tuple[str, int], float] = field(default_factory=dict[tuple[str, int], float])
-    _since: float = field(default_factory=time.monotonic)
     _looked_at: float = field(default_factory=time.monotonic)
-    #: How far the database's clock was ahead of the monotonic one: not less than, not more than.
-    _offset: tuple[float, float] | None = None
+    _clock: ClockWatch = field(default_factory=ClockWatch)
 
     def fail_overdue(self, round: Round) -> None:
         with round.transaction() as session:
@@ -75,12 +78,12 @@ class Timeouts:
 
     def _mind_the_gap(self) -> None:
         """
-        Who could not look for a while (a table was locked, the server was away) judges no leases
-        for as long as after it began: nobody could renew them either.
+        Who could not look for a while (a table was locked, the server was away) was in no contact:
+        nobody could renew a lease either.
         """
         now = time.monotonic()
         if now - self._looked_at > GAP:
-            self._since = now
+            self.in_contact_since = now
         self._looked_at = now
 
     def _mind_the_clock(self, session: Session) -> float:
@@ -91,14 +94,9 @@ class Timeouts:
         asked = time.monotonic()
         alive = workers.workers_alive(session)
         now = time.monotonic()
-        said = alive.now.timestamp()
-        earliest, latest = said - now, said - asked
-        if self._offset is not None:
-            behind, ahead = self._offset
-            if earliest > ahead + JUMP or latest < behind - JUMP:
-                log.warning("the database's clock has jumped by %+.0f s", earliest - behind)
-                self._since = now
-        self._offset = (earliest, latest)
+        if jump := self._clock.jumped(alive.now.timestamp(), asked=asked, heard=now):
+            log.warning("the database's clock has jumped by %+.0f s", jump)
+            self.in_contact_since = now
         return alive.server_up.total_seconds()
 
     def _believed_gone(self, session: Session) -> list[tuple[str, int]]:
@@ -116,5 +114,5 @@ class Timeouts:
         # Less than nothing: the clock went back, and the server is older than it says.
         if 0 <= up < self.outage_grace:
             return []
-        settled = time.monotonic() - self._since >= self.outage_grace
+        settled = time.monotonic() - self.in_contact_since >= self.outage_grace
         return workers.declare_dead(session, gone, leases=settled)

@@ -25,6 +25,17 @@ DEFAULTS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
+#: What the server is told. The role's own styles may be such that psycopg cannot read them; and what
+#: a machine that has vanished held locked is free in seconds, not after the system's two hours.
+_SETTINGS = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
 
 
 def connect(
@@ -41,10 +52,10 @@ def connect(
         connection = psycopg.connect(make_conninfo("", **options), autocommit=True)
     except psycopg.OperationalError as error:
         raise DatabaseError(f"cannot connect to {redacted(url)}: {_reason(error)}") from error
-    # The role's own styles may be such that psycopg cannot read them.
     rows = connection.execute(
-        "SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO', false),"
-        " set_config('IntervalStyle', 'postgres', false), pg_backend_pid()"
+        "SELECT *, pg_backend_pid() FROM unnest(%s::text[], %s::text[]) AS s(name, value),"
+        " set_config(name, value, false)",
+        [list(_SETTINGS), list(_SETTINGS.values())],
     ).fetchall()
     if rows[0][-1] != connection.info.backend_pid:
         # Nor does psycopg prepare anything then.

@@ -32,6 +32,7 @@ from typing import Protocol
 import psycopg
 
 from rush.descriptors import readable
+from rush.domain.clocks import ClockWatch
 from rush.errors import DatabaseError
 from rush.store import master_token, server, workers
 from rush.store.session import Session, channel
@@ -65,8 +66,8 @@ class Terms:
 class Leader(Protocol):
     """The master's thread, as the election sees it."""
 
-    def lead(self, term: int, trusted_until: float) -> None:
-        """Begin to be master."""
+    def lead(self, term: int, trusted_until: float, in_contact_since: float) -> None:
+        """Begin to be master. Since that instant no heartbeat of this worker has been missed."""
 
     def trust(self, until: float) -> None:
         """The term has been renewed."""
@@ -123,6 +124,9 @@ class Pulse:
         self._gone: tuple[int, float] | None = None
         #: The lease is ours until this monotonic instant.
         self.trusted_until = 0.0
+        #: From this monotonic instant on, this worker has renewed its lease whenever it was due.
+        self._in_contact_since = 0.0
+        self._clock = ClockWatch()
         self.thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
     def register(self) -> Registration | None:
@@ -213,6 +217,11 @@ class Pulse:
         if row is None:
             self._register_anew(session)
             return
+        now = time.monotonic()
+        jumped = self._clock.jumped(row.now.timestamp(), asked=began, heard=now)
+        # The database was out of reach, or this process was frozen, or leases mean nothing for now.
+        if now >= self.trusted_until or jumped:
+            self._in_contact_since = now
         self.trusted_until = began + self._terms.lease - min(MARGIN, self._terms.lease / 5)
         self._beat_at = began + min(self._terms.lease / 3, PROGRESS_EVERY if progress else 3600)
         self._on_clock(row.now, began)
@@ -241,6 +250,8 @@ class Pulse:
         gone_term = self._believed_gone(state, began)
         if not state.expired and gone_term is None:
             return
+        # A lease that is over may be a clock that has jumped: a new master must know.
+        self._beat(session)
         term = master_token.elect(
             session,
             self._registration,
@@ -255,7 +266,7 @@ class Pulse:
         self._term_until = self._trusted(began)
         self._renew_at = began + self._terms.expiry / 3
         # Told before anything else can fail: this term is renewed from now on.
-        self._leader.lead(term, self._term_until)
+        self._leader.lead(term, self._term_until, self._in_contact_since)
 
     def _believed_gone(self, state: object, now: float) -> int | None:
         """The term whose session has been gone for long enough, if there is one."""
@@ -310,6 +321,7 @@ class Pulse:
             dead_generation=self._dead_namesake(session),
         )
         if registration is not None:
+            self._in_contact_since = time.monotonic()
             self.trusted_until = began + self._terms.lease - min(MARGIN, self._terms.lease / 5)
             self._beat_at = began + self._terms.lease / 3
             self._listen(session, registration)
@@ -377,6 +389,7 @@ class Pulse:
         self._listen(session, self._registration)
         workers.note_session(session, self._registration)
         self._session = session
+        self._in_contact_since = time.monotonic()
         self._beat_at = self._renew_at = 0.0
         # What was rung while nobody listened.
         self._on_bell()
