@@ -25,7 +25,7 @@ test: $(VENV)/.dev ## Test on a PostgreSQL of its own, in some minutes
 	@$(BIN)/python -m pytest -n $(BESIDE) -m "$(MARKS)"
 
 test-slow: $(VENV)/.dev ## Run the tests that take longer
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -n $(BESIDE) -m slow
 
 check: $(VENV)/.dev ## Check format, lint, types and layers
 	@$(BIN)/ruff format --check

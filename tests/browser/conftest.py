@@ -48,6 +48,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
+            # Whole pages are among the fast tests, each part of them for itself is not.
+            if item.path.name != "test_pages.py":
+                item.add_marker(pytest.mark.slow)
 
 
 def find_chromium() -> str | None:
