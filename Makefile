@@ -7,6 +7,8 @@ PYTHON ?=
 MARKS  ?= not slow
 # How many run side by side: a number, or as many as there are cores.
 BESIDE ?= auto
+# What else pytest is told, such as --last-failed.
+MORE   ?=
 # How often `make bench-peers` measures each product, in turns.
 ROUNDS ?= 5
 
@@ -22,10 +24,10 @@ demo: $(VENV)/.demo ## See Rush run a pipeline on a year of real flights
 	@$(BIN)/rush demo --full rush-demo
 
 test: $(VENV)/.dev ## Test on a PostgreSQL of its own, in some minutes
-	@$(BIN)/python -m pytest -n $(BESIDE) -m "$(MARKS)"
+	@$(BIN)/python -m pytest -n $(BESIDE) -m "$(MARKS)" $(MORE)
 
 test-slow: $(VENV)/.dev ## Run the tests that take longer
-	@$(BIN)/python -m pytest -n $(BESIDE) -m slow
+	@$(BIN)/python -m pytest -n $(BESIDE) -m slow $(MORE)
 
 check: $(VENV)/.dev ## Check format, lint, types and layers
 	@$(BIN)/ruff format --check
