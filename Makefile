@@ -84,6 +84,11 @@ EXAMPLES ?= 1000
 models: $(VENV)/.dev ## Hold the protocol against models of it, in EXAMPLES stories
 	@RUSH_MODEL_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/models tests/pairs -s --hypothesis-seed=$(SEED)
 
+.PHONY: pictures
+
+pictures: $(VENV)/.dev ## Take the pictures of the dashboard anew, in about a minute
+	@$(BIN)/python -m docs.make_pictures
+
 # As root the server's files may lie outside of .rush, which then has a link to them: see
 # src/rush/store/embedded.py. Another link is not followed.
 clean: ## Stop the servers of the demo and of tries here, and remove all that was made here

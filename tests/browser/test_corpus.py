@@ -281,6 +281,7 @@ def visible(text: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("policy", [True, False], ids=["served", "without the policy"])
 def test_no_job_runs_anything_in_the_drawer(
     hostile: tuple[str, MadeRun], browser: Browser, policy: bool
@@ -294,6 +295,7 @@ def test_no_job_runs_anything_in_the_drawer(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("policy", [True, False], ids=["served", "without the policy"])
 def test_an_address_runs_nothing(
     hostile: tuple[str, MadeRun], browser: Browser, policy: bool

@@ -46,7 +46,7 @@ function shortened(text, room) {
 
 /** @param {GraphJob} job @param {boolean} stateful whether the graph is of a run */
 export function sizeOf(job, stateful) {
-  const least = stateful ? 140 : LEAST_WIDTH;
+  const least = stateful ? 160 : LEAST_WIDTH;
   return { id: job.job, width: Math.round(Math.max(least, Math.min(MOST_WIDTH, widthOf(job.job) + SIDE + (stateful ? 10 : 0)))), height: stateful ? TALL : LOW };
 }
 
