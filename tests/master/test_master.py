@@ -26,8 +26,10 @@ def lead(shared: Kernel, database: str) -> Iterator[Callable[..., Master]]:
     def connect() -> Wire:
         return Wire(psycopg.connect(database, autocommit=True), "rush")
 
-    def lead(until: float = FOREVER, connect: Callable[[], Wire] = connect) -> Master:
-        master = Master(Settings(poll_interval=5), connect)
+    def lead(
+        until: float = FOREVER, connect: Callable[[], Wire] = connect, poll: float = 5
+    ) -> Master:
+        master = Master(Settings(poll_interval=poll), connect)
         masters.append(master)
         master.lead(shared.term, until)
         return master
@@ -59,6 +61,19 @@ def test_it_takes_what_is_asked_for_when_it_is_rung(shared: Kernel, lead):
 
     wait_for(lambda: decided(shared, request), what="the verdict")
     wait_for(lambda: shared.held(worker), what="the job to be assigned")
+
+
+def test_it_looks_though_nobody_rings(shared: Kernel, lead):
+    """
+    Bells are only quicker: without any, what is asked for is found within the poll interval.
+    """
+    shared.define(CHAIN)
+    shared.sql("DROP TRIGGER ring_master ON rush.run_request")
+    lead(poll=0.5)
+
+    for _ in range(3):
+        request = shared.request()
+        wait_for(lambda request=request: decided(shared, request), what="the verdict")
 
 
 def test_trust_that_comes_back_late_finds_the_thread_still_there(shared: Kernel, lead):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import psycopg
@@ -250,6 +251,42 @@ def test_a_completion_that_is_under_way_wins_over_a_death(shared: Kernel, databa
     shared.release()
     assert shared.state(run) == "Complete"
     assert shared.archive(run) == [("a", 1, 1, "Complete")]
+
+
+def test_a_death_waits_for_a_report_that_is_under_way(shared: Kernel, database: str):
+    """
+    What a worker is just reporting counts, and nothing of it is inherited: the declaration of its
+    death comes after the report, or before it.
+    """
+    shared.define(CHAIN)
+    worker = shared.worker()
+    run = shared.start()
+    (a,) = shared.running(worker)
+    pid = shared.session.connection.info.backend_pid
+    with (
+        psycopg.connect(database) as connection,
+        psycopg.connect(database, autocommit=True) as onlooker,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        (b,) = shared.seen_from(connection).complete(worker, a, want=1).claims
+        buried = threads.submit(shared.bury, worker)
+        wait_for(
+            lambda: (
+                onlooker.execute(
+                    "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'",
+                    [pid],
+                ).rowcount
+                or buried.done()
+            ),
+            what="the declaration to wait",
+        )
+        assert not buried.done()
+        connection.commit()
+        inherited = buried.result(timeout=10)
+
+    assert [(row.job, row.state) for row in inherited] == [("b", "Ready")]
+    assert shared.archive(run) == [("a", 1, 1, "Complete")]
+    assert shared.complete(worker, b).refused == [b.token]
 
 
 # The early sign ---------------------------------------------------------------------------

@@ -6,14 +6,24 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
 
 from rush.domain.records import Claim, Key
 from rush.store import held, workers
 from rush.store.workers import Registration
-from tests.support.kernel import CHAIN, DIAMOND, Kernel, kernel, one_database, outcome, worker
+from tests.support.kernel import (
+    CHAIN,
+    DIAMOND,
+    Kernel,
+    kernel,
+    one_database,
+    outcome,
+    shared,
+    worker,
+)
 
-__all__ = ["kernel", "one_database", "worker"]
+__all__ = ["kernel", "one_database", "shared", "worker"]
 
 
 def everything(kernel: Kernel) -> list[Any]:
@@ -109,6 +119,41 @@ def test_every_part_of_the_fence_counts(kernel: Kernel, worker, begun: bool, par
     assert everything(kernel) == before
     assert held.archived(kernel.session, [wrong]) == set()
     assert kernel.complete(worker, claim).refused == []
+
+
+def test_a_new_registration_does_not_speak_for_the_old_one(kernel: Kernel, worker):
+    """
+    A worker that has registered anew says nothing about what its earlier self still holds: that
+    is lost, and goes to others.
+    """
+    kernel.define({"a": [], "b": []})
+    kernel.start()
+    begun, other = kernel.claim(worker, 2)
+    kernel.begin(worker, begun)
+    again = kernel.worker(worker.name)
+    before = everything(kernel)
+
+    for claim in (begun, other):
+        for state in ("Complete", "Failed", "Cancelled"):
+            assert kernel.report(again, outcome(claim, state)).refused == [claim.token]
+        kernel.begin(again, claim)
+        assert kernel.give_back(again, claim) == 0
+        assert not kernel.complete_within(again, claim)
+        kernel.append_log(again, claim, "line")
+
+    assert everything(kernel) == before
+
+
+def test_an_old_registration_claims_nothing(kernel: Kernel, worker):
+    """
+    Whoever has been followed by another under the same name gets no jobs any more.
+    """
+    kernel.define({"a": []})
+    kernel.start()
+    again = kernel.worker(worker.name)
+
+    assert kernel.claim(worker) == []
+    assert len(kernel.claim(again)) == 1
 
 
 def test_of_a_batch_only_what_is_wrong_is_refused(kernel: Kernel, worker):
@@ -375,6 +420,68 @@ def test_what_it_holds_is_the_same_to_whoever_asks(kernel: Kernel, worker):
 
     assert sorted(kernel.held(worker), key=by_token) == [a, b]
     assert kernel.held(replace(worker, generation=worker.generation + 1)) == []
+
+
+def test_instants_are_those_of_the_statement(kernel: Kernel, worker):
+    """
+    In a transaction that has been open for long (this whole story is one), what happens has
+    happened now, and not when that began.
+    """
+    kernel.define({"a": []}, timeout_minutes=1)
+    kernel.start()
+    (claim,) = kernel.claim(worker)
+
+    kernel.begin(worker, claim)
+    assert kernel.one("SELECT deadline_at > now() + interval '1 minute' FROM rush.run_state")
+    assert kernel.complete_within(worker, claim)
+    assert kernel.one("SELECT finished_at > ready_at FROM rush.archive")
+
+
+def test_a_heartbeat_leaves_the_rows_of_jobs_alone(shared: Kernel, database: str):
+    """
+    A job's own transaction that looks at one instant only is not disturbed by its worker's lease.
+    """
+    shared.define({"a": []})
+    worker = shared.worker()
+    shared.start()
+    (claim,) = shared.running(worker)
+    with psycopg.connect(database) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.execute("SELECT FROM rush.run_state")
+
+        assert workers.heartbeat(shared.session, worker, lease=15, progress={})
+
+        assert shared.seen_from(connection).complete_within(worker, claim)
+
+
+LET_GO = """, worker = NULL, generation = NULL, token = NULL, claim_id = NULL,
+             started_at = NULL, deadline_at = NULL"""
+
+
+@pytest.mark.parametrize(
+    ("constraint", "change"),
+    [
+        ("job_state_is_live", "state = 'Complete'" + LET_GO),
+        ("attempt_is_a_count", "attempt = -1"),
+        ("held_wholly_or_not", "token = NULL"),
+        ("held_only_to_run", "state = 'Waiting', started_at = NULL, deadline_at = NULL"),
+        ("failed_has_a_time", "state = 'Failed'" + LET_GO),
+        ("running_is_begun", "deadline_at = NULL"),
+        ("running_is_begun", "state = 'Ready'"),
+    ],
+)
+def test_a_job_that_makes_no_sense_is_refused(kernel: Kernel, worker, constraint: str, change: str):
+    """
+    What somebody changes by hand cannot be what no statement would know how to go on with.
+    """
+    kernel.define({"a": []})
+    kernel.start()
+    kernel.running(worker)
+
+    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+        kernel.sql(f"UPDATE rush.run_state SET {change}")
+
+    assert refused.value.diag.constraint_name == constraint
 
 
 # What attempts leave --------------------------------------------------------------------------

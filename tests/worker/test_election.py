@@ -166,6 +166,22 @@ def test_a_term_is_renewed_only_while_it_lasts(one: Candidate, two: Candidate):
     assert two.token() == ("two", 2)
 
 
+def test_a_lease_counts_from_its_renewal(one: Candidate):
+    """
+    A lease that is renewed in a transaction lasts from then on, and not from when that began.
+    """
+    assert one.stand() == 1
+
+    with one.session.connection.transaction():
+        one.session.connection.execute("SELECT")
+        assert one.renew(1)
+        later = one.session.connection.execute(
+            "SELECT expires_at > now() + interval '1 hour' FROM rush.master_token"
+        ).fetchone()
+
+    assert later == (True,)
+
+
 def test_terms_go_on_rising_when_a_master_resigns(one: Candidate, two: Candidate):
     """
     Resigning makes room at once; the row stays, and the next term is a later one.

@@ -67,6 +67,7 @@ class Bench:
         self.folder = folder
         self.template = Template()
         self.tokens = itertools.count(1)
+        self.jobs: dict[int, CompiledJob] = {}
         self.outcomes: dict[int, Outcome] = {}
         self.begun: list[int] = []
         self.given_back: list[int] = []
@@ -125,8 +126,13 @@ class Bench:
             params=params,
             version=1,
         )
-        self._answer(claims=[claim_of(token)], compiled={token: job})
+        self.jobs[token] = job
+        self.hand(token)
         return token
+
+    def hand(self, token: int) -> None:
+        """Hand a job to the supervisor, perhaps not for the first time."""
+        self.supervisor.take_over([claim_of(token)], self.jobs)
 
     def hold(self, tokens: list[int], *, cancelling: bool = False) -> None:
         """What the database says this worker holds."""
@@ -154,10 +160,6 @@ class Bench:
         self.log += "".join(part.lines for part in request.logs)
         self.begun += [claim.token for claim, _ in request.begun]
         self.given_back += [claim.token for claim in request.given_back]
-
-    def _answer(self, *, claims: list[Claim], compiled: dict[int, CompiledJob]) -> None:
-        reply = Reply(request=Request(), answer=Answer(claims=claims), compiled=compiled)
-        self.supervisor.take_in(reply)
 
 
 def claim_of(token: int, *, cancelling: bool = False) -> Claim:
@@ -281,6 +283,26 @@ def test_a_job_out_of_time_is_killed_and_the_next_runs(bench: Bench) -> None:
     assert bench.over(late).reason == "timeout"
     assert "out of time: asked to end by SIGTERM" in bench.log
     bench.until(lambda: following in bench.outcomes or following in bench.given_back)
+
+
+def test_a_job_that_is_deaf_to_sigterm_is_killed(bench: Bench) -> None:
+    """A job in C code that ignores SIGTERM ends all the same, its grace after its timeout."""
+    late = bench.claim("Deaf", timeout=0.2, pids=str(bench.folder / "pids"))
+
+    assert bench.over(late).error == "killed at its timeout of 0.2 s"
+
+
+def test_a_job_that_is_heard_of_twice_runs_once(bench: Bench) -> None:
+    """Heard of in an answer and from the master beside it, a job is begun once."""
+    gate = bench.folder / "gate"
+    token = bench.claim("Wait", **{"for": str(gate)})
+    bench.hand(token)
+    gate.touch()
+    bench.over(token)
+
+    # Whatever came of it by then would be told before this.
+    bench.over(bench.claim("Noop"))
+    assert bench.supervisor.holding == 0
 
 
 def test_what_is_held_no_more_is_killed_without_an_outcome(bench: Bench) -> None:
