@@ -68,6 +68,11 @@ EXAMPLES ?= 1000
 models: $(VENV)/.dev ## Hold the protocol against models of it, in EXAMPLES stories
 	@RUSH_MODEL_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/models tests/pairs -s --hypothesis-seed=$(SEED)
 
+.PHONY: mutants
+
+mutants: $(VENV)/.dev ## Plant bugs in copies of the source, and see that tests catch them
+	@$(BIN)/python -m tests.mutants $(FLAGS)
+
 # As root the server's files may lie outside of .rush, which then has a link to them: see
 # src/rush/store/embedded.py. Another link is not followed.
 clean: ## Stop the servers of the demo and of tries here, and remove all that was made here

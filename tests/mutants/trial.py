@@ -23,8 +23,8 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[2]
 
-#: Prepares every statement: a change after which one cannot be has broken it, and proves nothing.
-WHOLE = "tests/store/test_queries.py::test_every_query_fits_the_schema"
+#: Prepares a statement: a change after which that fails has broken it, and proves nothing.
+PREPARES = "tests/store/test_queries.py::test_every_query_fits_the_schema[{}]"
 
 #: Failures that say that the change is no program, whatever it was meant to break.
 NONSENSE = (
@@ -39,6 +39,9 @@ NONSENSE = (
     "psycopg.errors.Syntax",
     "psycopg.errors.Undefined",
 )
+
+#: Each test starts a server of its own.
+EMBEDDED = "embedded"
 
 Verdict = Literal["caught", "survived", "broken", "does not apply"]
 
@@ -86,14 +89,14 @@ class Ending:
     seconds: float
 
 
-def attempt(mutant: Mutant) -> Ending:
+def attempt(mutant: Mutant, server: str = EMBEDDED) -> Ending:
     """Plant the bug in a copy, and run its test there."""
     began = time.monotonic()
     try:
         with copy() as src:
             path = src / "rush" / mutant.file
             path.write_text(mutant.applied(path.read_text()))
-            verdict, told = _judge(src, path, mutant)
+            verdict, told = _judge(src, path, mutant, server)
     except LookupError as error:
         verdict, told = "does not apply", str(error)
     except NotRun as error:
@@ -110,7 +113,7 @@ def copy() -> Iterator[Path]:
         yield src
 
 
-def failures(src: Path, tests: Sequence[str]) -> dict[str, str]:
+def failures(src: Path, tests: Sequence[str], server: str = EMBEDDED) -> dict[str, str]:
     """
     Run tests on a copy. Returns what has failed, and the first line that was said of it.
     Raises NotRun.
@@ -118,7 +121,14 @@ def failures(src: Path, tests: Sequence[str]) -> dict[str, str]:
     report = src.parent / "report.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider"]
     ran = subprocess.run(
-        [*command, "--timeout=60", "--tb=line", f"--junitxml={report}", *tests],
+        [
+            *command,
+            "--timeout=60",
+            "--tb=line",
+            f"--server={server}",
+            f"--junitxml={report}",
+            *tests,
+        ],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(src)},
         capture_output=True,
@@ -137,11 +147,12 @@ def failures(src: Path, tests: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _judge(src: Path, path: Path, mutant: Mutant) -> tuple[Verdict, str]:
+def _judge(src: Path, path: Path, mutant: Mutant, server: str) -> tuple[Verdict, str]:
     if path.suffix == ".py" and (problem := _unreadable(path)):
         return "broken", problem
-    statements = [WHOLE] if path.suffix == ".sql" else []
-    failed = failures(src, [*statements, mutant.test])
+    statement = re.match("-- name: (\\w+)", mutant.inside)
+    prepares = [PREPARES.format(statement[1])] if statement else []
+    failed = failures(src, [*prepares, mutant.test], server)
     name = mutant.test.partition("::")[2]
     nonsense = {k: v for k, v in failed.items() if k != name or v.startswith(NONSENSE)}
     if nonsense:
