@@ -37,7 +37,7 @@ fix: $(VENV)/.dev ## Format, and mend what can be mended by itself
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-.PHONY: bench bench-peers bench-growth
+.PHONY: bench bench-peers bench-parts bench-growth
 
 bench: $(VENV)/.demo ## Measure Rush alone, in about two minutes
 	@$(BIN)/python -m benchmarks
@@ -45,17 +45,25 @@ bench: $(VENV)/.demo ## Measure Rush alone, in about two minutes
 bench-peers: $(VENV)/.demo ## Measure it beside PgQueuer, procrastinate and DBOS, in about an hour
 	@$(BIN)/python -m benchmarks --peers --rounds $(ROUNDS)
 
+bench-parts: $(VENV)/.dev ## Measure how fluid the parts of the pages are, in about a minute
+	@$(BIN)/python -m benchmarks.parts
+
 bench-growth: $(VENV)/.demo ## Measure how it changes with size and time, in about ten minutes
 	@$(BIN)/python -m benchmarks.growth
 
 # What `make chaos` breaks is chosen by SEED, for LENGTH seconds; FLAGS may say `--defaults`.
 SEED   ?= 1
 LENGTH ?= 60
+# How many definitions `make fuzz` tries.
+CASES  ?= 100000
 
-.PHONY: chaos sweeps
+.PHONY: chaos fuzz sweeps
 
 chaos: $(VENV)/.dev ## Break things at random for LENGTH seconds, and read the history
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --seconds $(LENGTH) $(FLAGS)
+
+fuzz: $(VENV)/.dev ## Try CASES definitions of SEED, right and wrong
+	@$(BIN)/python -m tests.fuzz --cases $(CASES) --seed $(SEED)
 
 sweeps: $(VENV)/.dev ## Break a worker's life at every message, in about two hours
 	@$(BIN)/python -m tests.sweeps --all $(FLAGS)

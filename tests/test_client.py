@@ -93,12 +93,15 @@ def test_what_cannot_be_asked_for_is_refused_before_it_is_sent(
     assert requests_in(connection) == []
 
 
-def test_params_that_only_the_table_finds_too_large_are_refused(client):
+def test_params_are_measured_alike_by_client_and_table(client):
     """
-    What passes the client's check in characters and not the table's in bytes is told as an error too.
+    What is as large as may be, in characters as PostgreSQL writes it, is taken by both, and not one more.
     """
-    with pytest.raises(ConfigurationError, match="request params are not huge"):
-        client.submit("etl", params={"a": "é" * 1_000_000})
+    room = 1024 * 1024 - len('{"a": ""}')
+    client.submit("etl", params={"a": "é" * room})
+
+    with pytest.raises(ConfigurationError, match="params: must not be larger than 1 MiB"):
+        client.submit("etl", params={"a": "é" * (room + 1)})
 
 
 def test_the_same_key_is_the_same_run(client, connection):

@@ -17,6 +17,7 @@ from rush.jobs.base import Job
 
 if TYPE_CHECKING:
     from rush.client import Client, Run
+    from rush.http_client import HttpClient
 
 __version__ = "0.1.0"
 
@@ -24,6 +25,7 @@ __all__ = [
     "Job",
     "Client",
     "Run",
+    "HttpClient",
     "RushError",
     "ConfigurationError",
     "DefinitionError",
@@ -35,9 +37,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The client is imported when it is asked for, so that `rush --version` and runners stay quick."""
+    """The clients are imported when they are asked for, so that `rush --version` and runners stay quick."""
     if name in ("Client", "Run"):
         from rush import client
 
         return getattr(client, name)
+    if name == "HttpClient":
+        from rush.http_client import HttpClient
+
+        return HttpClient
     raise AttributeError(f"module 'rush' has no attribute {name!r}")

@@ -38,8 +38,9 @@ from psycopg import errors as pg
 from psycopg.pq import TransactionStatus
 
 from rush.domain import strictjson
+from rush.domain.located import described, fault_of_text
 from rush.domain.log_lines import LogLine
-from rush.domain.names import Guesses, check_name, quoted
+from rush.domain.names import NAME_PATTERN, Guesses, check_name, check_text, fault_of_name, quoted
 from rush.domain.rows import (
     AttemptRow,
     DefinitionRow,
@@ -74,11 +75,12 @@ LAST_LINES = 0.5
 #: For so long, in seconds, it is tried to learn what became of a request without an answer.
 LONGEST_DOUBT = 30.0
 
+MAX_ID = 2**63 - 1
 MAX_INSTANCE = 2**31 - 1
 MAX_KEY = 200
 
-_RUN_NAME = re.compile(r"(?P<pipeline>[^/]+)/(?P<jobinstance>\d{1,10})", re.ASCII)
-_RUN_ID = re.compile(r"\d{1,18}", re.ASCII)
+_RUN_NAME = re.compile(rf"(?P<pipeline>{NAME_PATTERN})/(?P<jobinstance>\d+)", re.ASCII)
+_RUN_ID = re.compile(r"\d+", re.ASCII)
 
 
 class Client:
@@ -86,14 +88,22 @@ class Client:
     Asks for runs and reads them, in the schema that Rush's tables are in.
 
     `database` is a URL, or an open connection of the caller's, which stays the caller's.
-    Raises ConfigurationError for a URL or a schema's name that cannot be right.
+    `settle` is done to each session that the client opens. Raises ConfigurationError for a
+    URL or a schema's name that cannot be right.
     """
 
     def __init__(
-        self, database: str | Connection, schema: str = "rush", *, name: str = "rush client"
+        self,
+        database: str | Connection,
+        schema: str = "rush",
+        *,
+        name: str = "rush client",
+        settle: Callable[[Session], None] = Session.settle_plans,
     ) -> None:
         self._schema = schema
         self._name = name
+        # A pipeline of thousands of jobs that was applied just now has no statistics yet.
+        self._settle = settle
         #: None: the connection is the caller's.
         self._url = database if isinstance(database, str) else None
         self._closed = False
@@ -174,7 +184,15 @@ class Client:
         limit: int = 50,
         before: int | None = None,
     ) -> list[RunRow]:
-        """Runs, the newest first; those with an id below `before`."""
+        """
+        Runs, the newest first; those with an id below `before`. Raises ConfigurationError for a
+        name that no pipeline can have, and for numbers that are none.
+        """
+        if pipeline is not None:
+            check_name(pipeline, "pipeline")
+        _check_number(limit, "limit", 1)
+        if before is not None:
+            _check_number(before, "before", 0)
         return self.read(
             run_reads.list_runs, pipeline=pipeline, state=state, limit=limit, before=before
         )
@@ -184,14 +202,16 @@ class Client:
         return self.read(run_reads.last_request, pipeline, jobinstance)
 
     def _run_id(self, ref: str) -> int:
-        if _RUN_ID.fullmatch(ref):
-            return int(ref)
         name = _RUN_NAME.fullmatch(ref)
-        if name is None:
+        if name is None and not _RUN_ID.fullmatch(ref):
             raise ConfigurationError(f"a run is named by its id or like etl/7, not {quoted(ref)}")
-        found = self.read(run_reads.run_id_of, name["pipeline"], int(name["jobinstance"]))
+        found = None
+        if name is None:
+            found = _small(ref, MAX_ID)
+        elif (number := _small(name["jobinstance"], MAX_INSTANCE)) is not None:
+            found = self.read(run_reads.run_id_of, name["pipeline"], number)
         if found is None:
-            raise NotFoundError(f"there is no run {ref}")
+            raise NotFoundError(f"there is no run {quoted(ref)[1:-1]}")
         return found
 
     # Pipelines --------------------------------------------------------------------------
@@ -202,7 +222,8 @@ class Client:
 
     def pipeline(self, name: str) -> DefinitionRow:
         """A pipeline's definition. Raises NotFoundError, with what was probably meant."""
-        row = self.read(overview.pipeline, name)
+        check_text(name, "pipeline")
+        row = None if fault_of_name(name) else self.read(overview.pipeline, name)
         if row is None:
             raise self._no_pipeline(name)
         return row
@@ -223,8 +244,9 @@ class Client:
         from rush.store import pipelines
 
         check_name(name, "pipeline")
-        parse_definition(dict(definition))
-        return self.write(pipelines.apply, name, dict(definition))
+        plain = _plain(definition)
+        parse_definition(plain)
+        return self.write(pipelines.apply, name, plain)
 
     def pause(self, pipeline: str | None) -> None:
         """Hand out no more jobs of a pipeline, or (None) of any. What runs goes on."""
@@ -237,7 +259,11 @@ class Client:
     def _set_paused(self, pipeline: str | None, paused: bool) -> None:
         if pipeline is None:
             self.write(Session.run, "set_all_paused", paused=paused)
-        elif not self.write(Session.many, "set_paused", name=pipeline, paused=paused):
+            return
+        check_text(pipeline, "pipeline")
+        if fault_of_name(pipeline) or not self.write(
+            Session.many, "set_paused", name=pipeline, paused=paused
+        ):
             raise self._no_pipeline(pipeline)
 
     def _no_pipeline(self, name: str) -> NotFoundError:
@@ -256,7 +282,8 @@ class Client:
 
     def drain(self, worker: str) -> None:
         """Let a worker take no more jobs. Raises NotFoundError for one that is not alive."""
-        worker_id = self.write(workers.drain, worker)
+        check_text(worker, "worker")
+        worker_id = None if fault_of_name(worker) else self.write(workers.drain, worker)
         if worker_id is not None:
             self._ring(worker_id)
         elif not any(
@@ -270,6 +297,10 @@ class Client:
 
         Raises NotFoundError for one that is not alive.
         """
+        if worker is not None:
+            check_text(worker, "worker")
+            if fault_of_name(worker):
+                raise self._not_alive(worker)
         asked = self.write(workers.request_reload, worker)
         if worker is not None and not asked:
             raise self._not_alive(worker)
@@ -304,6 +335,7 @@ class Client:
         Raises ConfigurationError while the connection is in a transaction, which would see
         nothing new.
         """
+        _check_timeout(timeout)
         if self._status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
             raise ConfigurationError(
                 "a run cannot be waited for within a transaction, since nobody sees it before "
@@ -414,9 +446,12 @@ class Client:
 
     def _opened(self, url: str) -> Session:
         connection = connect(url, application_name=self._name)
-        session = Session(connection, self._schema, prepare=False)
-        # A pipeline of thousands of jobs that was applied just now has no statistics yet.
-        session.settle_plans()
+        try:
+            session = Session(connection, self._schema, prepare=False)
+            self._settle(session)
+        except BaseException:
+            connection.close()
+            raise
         if self._listeners:
             session.listen(self._bell)
         return session
@@ -458,6 +493,12 @@ class Client:
     def _explained(self) -> Generator[None]:
         try:
             yield
+        except UnicodeEncodeError as error:
+            half = error.object[error.start : error.end]
+            raise ConfigurationError(
+                f"{quoted(error.object)} is no text that PostgreSQL keeps: "
+                f"it has half of a surrogate pair, {ascii(half)[1:-1]}"
+            ) from error
         except (pg.UndefinedTable, pg.UndefinedColumn, pg.InvalidSchemaName) as error:
             raise SchemaError(
                 f"the tables of Rush are not in schema {self._schema}, or not as this "
@@ -466,6 +507,8 @@ class Client:
         except pg.CheckViolation as error:
             what = (error.diag.constraint_name or "a rule of the table").replace("_", " ")
             raise ConfigurationError(f"that cannot be stored: {what}") from error
+        except pg.QueryCanceled as error:
+            raise DatabaseError(f"the database took too long: {_first_line(error)}") from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise DatabaseError(f"the database is out of reach: {_first_line(error)}") from error
         except psycopg.Error as error:
@@ -549,8 +592,11 @@ class Run:
         What a job has returned. Raises NotFoundError where the pipeline has no such job, or
         it is not Complete.
         """
+        check_text(job, "job")
         run_id = self.id
-        found = None if run_id is None else self._client.read(run_reads.result, run_id, job)
+        found = None
+        if run_id is not None and not fault_of_name(job):
+            found = self._client.read(run_reads.result, run_id, job)
         if found is None:
             row = self._job(job)
             if row.state is not JobState.Complete:
@@ -740,24 +786,75 @@ def _raise_if_rejected(request: RequestRow) -> None:
         raise RefusedError(request.reason or "rejected")
 
 
-def _checked_instance(jobinstance: int | None) -> int | None:
-    if jobinstance is not None and not 1 <= jobinstance <= MAX_INSTANCE:
-        raise ConfigurationError(f"jobinstance must be from 1 to {MAX_INSTANCE}, not {jobinstance}")
+def _plain(mapping: object) -> Any:
+    """A mapping as a dict; anything else as it is, for what checks it to say so."""
+    return dict(mapping) if isinstance(mapping, Mapping) else mapping
+
+
+def _small(digits: str, limit: int) -> int | None:
+    """The number that some digits make, unless it is beyond the limit."""
+    digits = digits.lstrip("0") or "0"
+    number = int(digits) if len(digits) <= len(str(limit)) else limit + 1
+    return number if number <= limit else None
+
+
+def _checked_instance(jobinstance: object) -> int | None:
+    if jobinstance is None:
+        return None
+    if isinstance(jobinstance, bool) or not isinstance(jobinstance, int):
+        raise ConfigurationError(
+            f"jobinstance must be a whole number, not a Python {type(jobinstance).__name__}"
+        )
+    if not 1 <= jobinstance <= MAX_INSTANCE:
+        raise ConfigurationError(
+            f"jobinstance must be from 1 to {MAX_INSTANCE}, not {described(jobinstance)}"
+        )
     return jobinstance
 
 
-def _checked_params(params: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _check_number(number: object, what: str, least: int) -> None:
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise ConfigurationError(
+            f"{what} must be a whole number, not a Python {type(number).__name__}"
+        )
+    if not least <= number <= MAX_ID:
+        raise ConfigurationError(
+            f"{what} must be from {least} to {MAX_ID}, not {described(number)}"
+        )
+
+
+def _check_timeout(timeout: object) -> None:
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        raise ConfigurationError(
+            f"timeout must be a number of seconds, not a Python {type(timeout).__name__}"
+        )
+    if not timeout >= 0:
+        raise ConfigurationError(f"timeout must be 0 or more seconds, not {timeout}")
+
+
+def _checked_params(params: object) -> dict[str, Any] | None:
     if params is None:
         return None
-    plain = dict(params)
-    strictjson.check(plain)
+    if not isinstance(params, Mapping):
+        raise ConfigurationError(
+            f"params must be a mapping of names to values, not a Python {type(params).__name__}"
+        )
+    plain: dict[str, Any] = dict(params)
+    strictjson.check(plain, within="params")
     return plain
 
 
-def _checked_key(key: str | None) -> str | None:
+def _checked_key(key: object) -> str | None:
     if key is None:
         return None
-    strictjson.check(key)
+    if not isinstance(key, str):
+        raise ConfigurationError(
+            f"an idempotency key must be text, not a Python {type(key).__name__}"
+        )
+    if fault := fault_of_text(key):
+        raise ConfigurationError(f"an idempotency key {fault}")
     if not 1 <= len(key) <= MAX_KEY:
         raise ConfigurationError(
             f"an idempotency key must have 1 to {MAX_KEY} characters, not {len(key)}"

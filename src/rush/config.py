@@ -380,6 +380,9 @@ def variable_of(name: str) -> str:
 
 
 def flag_of(name: str) -> str:
+    # It may be given several times, each time with one.
+    if name == "queues":
+        return "--queue"
     return "--" + name.replace("_", "-")
 
 

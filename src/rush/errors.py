@@ -17,7 +17,7 @@ what the command line ends with.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 class RushError(Exception):
@@ -42,6 +42,11 @@ class Problem:
     #: Both from 1, where the text came from a file.
     line: int | None = None
     column: int | None = None
+
+    def within(self, place: str) -> Problem:
+        """The same, where the text is itself a part of something that is at a place."""
+        dot = "." if place and self.place and not self.place.startswith("[") else ""
+        return replace(self, place=f"{place}{dot}{self.place}")
 
     def __str__(self) -> str:
         return f"{self.place}: {self.message}" if self.place else self.message

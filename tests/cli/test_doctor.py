@@ -19,7 +19,8 @@ def test_all_is_well(rush, database):
 
     assert list(found) == [
         *("python", "command", "package", "settings", "log folder", "embedded server"),
-        *("database", "schema", "durability", "clock", "connections"),
+        *("database", "schema", "durability", "left behind"),
+        *("clock", "connections", "sessions"),
     ]
     assert [name for name, each in found.items() if each["grade"] == "fail"] == []
     assert found["database"]["text"].startswith("PostgreSQL ")

@@ -515,6 +515,8 @@ def test_logs_are_printed(rush, factories):
         "level": "WARNING",
         "text": "hm",
     }
+    lines = rush("logs", "etl/1", "--json").out.splitlines()
+    assert [json.loads(line)["job"] for line in lines] == ["extract", "load"]
 
 
 @pytest.mark.parametrize("follow", [(), ("-f",)])

@@ -88,7 +88,7 @@ def test_as_json(rush):
     [
         ("missing.yaml", None, 3, "there is no file missing.yaml"),
         ("etl.txt", b"", 2, "etl.txt: the name must end with .yaml, .yml or .json"),
-        ("etl.yaml", b"\xff", 2, "etl.yaml: this is not UTF-8: invalid start byte"),
+        ("etl.yaml", b"\xff", 2, "etl.yaml:1: this is not UTF-8: invalid start byte"),
     ],
 )
 def test_files_that_hold_no_definition(rush, name, content, code, error):

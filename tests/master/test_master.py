@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,12 +12,22 @@ import psycopg
 import pytest
 
 from rush.config import Settings
+from rush.domain.records import Handed
+from rush.master import master as loop
 from rush.master.master import Master
+from rush.master.retention import Retention
+from rush.master.tasks import Round
 from rush.store.wire import Wire
 from tests.support.kernel import CHAIN, Kernel
 from tests.support.waiting import wait_for
 
 FOREVER = float("inf")
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A master that does not look every half second whether other workers have died."""
+    monkeypatch.setattr(loop, "BURY_EVERY", 60)
 
 
 @pytest.fixture
@@ -27,10 +39,14 @@ def lead(shared: Kernel, database: str) -> Iterator[Callable[..., Master]]:
         return Wire(psycopg.connect(database, autocommit=True), "rush")
 
     def lead(
-        until: float = FOREVER, connect: Callable[[], Wire] = connect, poll: float = 5
+        until: float = FOREVER,
+        connect: Callable[[], Wire] = connect,
+        bind: Callable[[Master], None] = lambda master: None,
+        poll: float = 60,
     ) -> Master:
         master = Master(Settings(poll_interval=poll), connect)
         masters.append(master)
+        bind(master)
         master.lead(shared.term, until)
         return master
 
@@ -74,6 +90,73 @@ def test_it_looks_though_nobody_rings(shared: Kernel, lead):
     for _ in range(3):
         request = shared.request()
         wait_for(lambda request=request: decided(shared, request), what="the verdict")
+
+
+def test_queues_that_are_new_are_served_with_the_next_request(
+    shared: Kernel, alone, lead, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    A worker that came after the last look has queues of its own.
+    """
+    looked = threading.Event()
+    monkeypatch.setattr(Retention, "keep_up", lambda self, round: looked.set())
+    shared.define(CHAIN, queue="new")
+    lead()
+    assert looked.wait(10)
+    worker = shared.worker(queues=("new",))
+
+    request = shared.request()
+
+    wait_for(lambda: decided(shared, request), what="the verdict")
+    wait_for(lambda: shared.held(worker), what="the job to be assigned")
+
+
+def test_workers_are_told_whatever_becomes_of_the_rest_of_the_round(
+    shared: Kernel, alone, lead, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    What has been handed out is told before a later task can fail, or take long.
+    """
+
+    def keep_up(self: Retention, round: Round) -> None:
+        raise ValueError("what nobody thought of")
+
+    monkeypatch.setattr(Retention, "keep_up", keep_up)
+    shared.define(CHAIN)
+    worker = shared.worker()
+    shared.request()
+    told: list[Handed] = []
+
+    lead(bind=lambda master: master.bind(worker.id, lambda: None, told.extend))
+
+    wait_for(lambda: told, what="the worker to be told")
+    assert [each.claim for each in told] == shared.held(worker)
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """As many files are open as a worker with two hundred runners has."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 2048), limits[1]))
+    null = os.open(os.devnull, os.O_RDONLY)
+    opened = [os.dup(null) for _ in range(1100)]
+    yield
+    for descriptor in [null, *opened]:
+        os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_it_hears_on_whatever_descriptor_it_listens(shared: Kernel, many_descriptors, lead):
+    """
+    A request is decided when it rings, though its session's descriptor is a large number.
+    """
+    shared.define(CHAIN)
+    lead()
+
+    first = shared.request()
+    wait_for(lambda: decided(shared, first), what="the verdict")
+    second = shared.request()
+    wait_for(lambda: decided(shared, second), what="the next verdict")
 
 
 def test_trust_that_comes_back_late_finds_the_thread_still_there(shared: Kernel, lead):
@@ -120,6 +203,25 @@ def test_it_ends_when_it_steps_down(shared: Kernel, lead):
     request = shared.request()
 
     assert shared.verdict(request)[0] == "Pending"
+
+
+def test_it_ends_when_it_steps_down_as_it_listens(
+    shared: Kernel, lead, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    The bell that tells it so is not lost, though a round begins at that very moment.
+    """
+    silence = Master._silence
+
+    def step_down_first(master: Master, session: Wire | None) -> None:
+        master.step_down()
+        silence(master, session)
+
+    monkeypatch.setattr(Master, "_silence", step_down_first)
+
+    lead()
+
+    wait_for(lambda: not threads(), what="the thread to end")
 
 
 def test_it_ends_when_there_is_a_newer_term(shared: Kernel, lead):

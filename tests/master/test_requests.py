@@ -93,22 +93,6 @@ def test_a_broken_definition_is_refused_with_what_is_wrong(kernel: Kernel):
     kernel.start()
 
 
-@pytest.mark.parametrize("value", ["1" * 5000, "[" * 1200 + "]" * 1200], ids=["digits", "deep"])
-def test_what_python_cannot_read_is_a_broken_definition(kernel: Kernel, value: str):
-    """
-    What PostgreSQL keeps and Python chokes on stops neither the master nor other pipelines.
-    """
-    jobs = '[{"name": "a", "class_name": "jobs.any.Any"}]'
-    kernel.session.connection.execute(
-        "INSERT INTO rush.pipeline (name, definition) VALUES ('bad', %s)",
-        [f'{{"jobs": {jobs}, "params": {{"x": {value}}}}}'],
-    )
-    kernel.define(CHAIN)
-
-    kernel.start()
-    assert kernel.refused(kernel.request("bad")).startswith("the definition of bad cannot run: ")
-
-
 def test_a_request_waits_for_a_definition_that_is_not_compiled(kernel: Kernel):
     """
     A definition that comes between the compiling and the taking is not called broken.
@@ -479,7 +463,10 @@ def test_after_the_last_number_there_is_no_next(kernel: Kernel):
     for _ in range(20):
         kernel.take()
 
-    assert kernel.verdict(bad)[:2] == ("Rejected", "it cannot be taken: integer out of range")
+    assert kernel.verdict(bad)[:2] == (
+        "Rejected",
+        "it cannot be taken: the pipeline's last run has the highest number there is: say which jobinstance",
+    )
     assert [kernel.verdict(each)[0] for each in before + after] == ["Accepted"] * 8
 
 
@@ -695,3 +682,53 @@ def test_a_cancel_is_judged_after_the_request_that_it_follows(kernel: Kernel, wo
         kernel.sweep()
 
         assert kernel.state(run) == "Cancelled", cause
+
+
+# What cannot be stored ----------------------------------------------------------------
+
+
+def test_one_bad_request_of_a_hundred(kernel: Kernel):
+    """
+    A request that the database cannot turn into a run is refused with its reason; 99 others proceed.
+    """
+    kernel.define(CHAIN)
+    kernel.define(CHAIN, "full")
+    kernel.start("full", jobinstance=2**31 - 1)
+    good = [kernel.request() for _ in range(60)]
+    bad = kernel.request("full")
+    good += [kernel.request() for _ in range(39)]
+
+    while kernel.one("SELECT count(*) FROM rush.run_request WHERE status = 'Pending'"):
+        kernel.take()
+
+    assert kernel.verdict(bad) == (
+        "Rejected",
+        "it cannot be taken: the pipeline's last run has the highest number there is: "
+        "say which jobinstance",
+        None,
+    )
+    assert {kernel.verdict(request)[0] for request in good} == {"Accepted"}
+
+
+def test_one_bad_definition_of_a_hundred(kernel: Kernel):
+    """
+    A definition that the database does not store is refused with its reason; 99 others are compiled.
+    """
+    kernel.sql("ALTER TABLE rush.pipeline_job ADD CONSTRAINT not_cursed CHECK (name <> 'cursed')")
+    for number in range(100):
+        job = {"name": "cursed" if number == 60 else "a", "class_name": "jobs.any.Any"}
+        kernel.sql(
+            "INSERT INTO rush.pipeline VALUES (%s, %s)", f"p{number}", json.dumps({"jobs": [job]})
+        )
+
+    while kernel.one("SELECT count(*) FROM rush.pipeline_version WHERE compiled_at IS NULL"):
+        kernel.compile()
+
+    (refused,) = kernel.sql("SELECT pipeline, error FROM rush.pipeline_version WHERE error <> ''")
+    assert refused.pipeline == "p60"
+    assert refused.error == (
+        'it cannot be stored: new row for relation "pipeline_job" violates check constraint "not_cursed"'
+    )
+    assert (
+        kernel.one("SELECT count(*) FROM rush.pipeline_job WHERE class_name = 'jobs.any.Any'") == 99
+    )

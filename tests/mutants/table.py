@@ -453,13 +453,22 @@ TERMS = (
         test=IN_ELECTION + "test_a_transaction_of_an_old_term_writes_nothing",
     ),
     Mutant(
-        name="renew-without-term",
+        name="renew-for-anybody",
         cost="An old master keeps the lease of the new one alive, and believes it its own.",
         file=TOKEN,
         inside="-- name: renew :one",
-        old="WHERE term = %(term)s AND",
+        old="WHERE term = %(term)s AND holder = %(worker)s AND generation = %(generation)s AND",
         new="WHERE",
         test=IN_ELECTION + "test_a_term_is_renewed_only_while_it_lasts",
+    ),
+    Mutant(
+        name="renew-without-holder",
+        cost="After a failover that has lost a term, two masters have one.",
+        file=TOKEN,
+        inside="-- name: renew :one",
+        old="AND holder = %(worker)s AND generation = %(generation)s",
+        new="",
+        test=IN_ELECTION + "test_a_term_is_its_holders_alone",
     ),
     Mutant(
         name="renew-what-is-over",
@@ -471,11 +480,11 @@ TERMS = (
         test=IN_ELECTION + "test_a_term_is_renewed_only_while_it_lasts",
     ),
     Mutant(
-        name="resign-without-term",
+        name="resign-for-anybody",
         cost="A master that leaves late ends the lease of its successor.",
         file=TOKEN,
         inside="-- name: resign :exec",
-        old="WHERE term = %(term)s",
+        old="WHERE term = %(term)s AND holder = %(worker)s AND generation = %(generation)s",
         new="",
         test=IN_ELECTION + "test_terms_go_on_rising_when_a_master_resigns",
     ),
@@ -691,10 +700,11 @@ DEATHS = (
         cost="What the dead held stays theirs for another round, and they may still report it.",
         file="master/timeouts.py",
         inside="def bury(",
-        old="names = self._declare_dead(session, gone)\n"
-        "            freed = runs.inherit(session, poison_limit=self.poison_limit, limit=BATCH)",
-        new="freed = runs.inherit(session, poison_limit=self.poison_limit, limit=BATCH)\n"
-        "            names = self._declare_dead(session, gone)",
+        old="names = self._declare_dead(session, gone)",
+        new="names = []\n"
+        "            runs.inherit(session, poison_limit=self.poison_limit, limit=BATCH)\n"
+        "            self._declare_dead(session, gone)\n"
+        "            return",
         test=IN_TIMEOUTS + "test_a_worker_whose_session_is_gone_is_dead",
     ),
     Mutant(
@@ -801,8 +811,8 @@ DEATHS = (
         name="no-grace-after-a-restart",
         cost="After two minutes without a server everybody is declared dead.",
         file="master/timeouts.py",
-        old="if up < self.outage_grace:",
-        new="if up < 0:",
+        old="if 0 <= up < self.outage_grace:",
+        new="if up == self.outage_grace:",
         test=IN_TIMEOUTS + "test_nobody_is_judged_soon_after_the_server_began",
     ),
     Mutant(
@@ -913,7 +923,7 @@ WORKER = (
         inside="def _overtaken(",
         old="known = store.archived(session, [outcome.claim for outcome in doubtful])",
         new="known = set[int]()",
-        test="tests/worker/test_reports.py::test_what_had_been_committed_is_not_called_overtaken",
+        test="tests/worker/test_reports.py::test_a_report_whose_answer_is_lost_is_said_again[lost-client]",
     ),
     Mutant(
         name="holdings-not-asked",
@@ -922,7 +932,7 @@ WORKER = (
         inside="def _open_session(",
         old="request.ask_held = True",
         new="",
-        test="tests/worker/test_reports.py::test_a_new_connection_asks_what_is_held",
+        test="tests/worker/test_reports.py::test_a_report_whose_answer_is_lost_is_said_again[cut-client]",
     ),
     Mutant(
         name="stays-on-a-standby",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import select
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +16,7 @@ from rush.store import requests
 from rush.store.database import connect
 from rush.store.session import Session
 from rush.store.wire import Wire
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -21,6 +24,12 @@ def wire(database: str) -> Iterator[Wire]:
     connection = connect(database, application_name="wire")
     yield Wire(connection, "rush")
     connection.close()
+
+
+WAITING = """
+    SELECT pid FROM pg_stat_activity
+     WHERE application_name = 'narrow' AND wait_event_type = 'Lock'
+"""
 
 
 def count(connection: psycopg.Connection[Any]) -> int:
@@ -61,7 +70,9 @@ def test_a_transaction_that_raises_leaves_nothing(wire: Wire, connection: psycop
         requests.submit(wire, pipeline="p")
         raise LookupError
     assert count(connection) == 0
-    assert requests.submit(wire, pipeline="p") is not None
+    with wire.transaction():
+        assert requests.submit(wire, pipeline="p") is not None
+    assert count(connection) == 1
 
 
 def test_an_error_is_raised_once_and_undoes_all(wire: Wire, connection: psycopg.Connection[Any]):
@@ -122,3 +133,125 @@ def test_a_large_statement_and_a_large_answer(wire: Wire):
     rows = wire.many("pending_requests", limit=100)
     assert len(rows) == 20
     assert done.is_set()
+
+
+def start(wire: Wire, pipeline: str = "p", params: str | None = None) -> Any:
+    return wire.send("submit", pipeline=pipeline, job=None, jobinstance=None, action="start",
+                     params=params, idempotency_key=None)  # fmt: skip
+
+
+def can_be_read(wire: Wire) -> bool:
+    return bool(select.select([wire], [], [], 10)[0])
+
+
+def test_what_is_being_sent_is_not_waited_for(wire: Wire, connection: psycopg.Connection[Any]):
+    """Its answers are here when they are here; what was sent together is committed together."""
+    with connection.transaction():
+        connection.execute("LOCK TABLE rush.run_request")
+        with wire.sending():
+            first, second = start(wire), start(wire)
+        assert not wire.arrived()
+        assert not wire.unsent
+    assert can_be_read(wire)
+    wait_for(wire.arrived, what="the answers")
+    assert second()[0].id > first()[0].id
+    assert count(connection) == 2
+
+
+def test_an_answer_that_is_asked_for_before_it_is_here_is_waited_for(
+    wire: Wire, connection: psycopg.Connection[Any]
+):
+    """It is committed then, and all that was sent with it has arrived."""
+    with wire.sending():
+        first, second = start(wire), start(wire)
+    assert first()[0].id
+    assert count(connection) == 2
+    assert wire.arrived()
+    assert second()[0].id
+
+
+def test_an_error_in_what_is_being_sent_undoes_all_of_it(
+    wire: Wire, connection: psycopg.Connection[Any]
+):
+    """It is raised when all has arrived, and the wire goes on, with what it had not prepared."""
+    with wire.sending():
+        start(wire)
+        start(wire, "no good")
+        wire.send("outlook")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        wait_for(wire.arrived, what="the answers")
+    assert count(connection) == 0
+
+    with wire.sending():
+        request, outlook = start(wire), wire.send("outlook")
+    wait_for(wire.arrived, what="the answers")
+    assert request()[0].id
+    assert outlook()[0].requested
+
+
+def test_what_could_not_be_said_whole_is_not_committed(
+    wire: Wire, connection: psycopg.Connection[Any]
+):
+    """Whatever is raised while it is being sent, nothing of it is there."""
+    with pytest.raises(LookupError), wire.sending():
+        start(wire)
+        raise LookupError
+    assert wire.connection.closed
+    assert count(connection) == 0
+
+
+def test_the_end_of_a_session_is_noticed_by_who_does_not_wait(
+    wire: Wire, connection: psycopg.Connection[Any]
+):
+    """It is an OperationalError when the answers are looked for."""
+    requests.submit(wire, pipeline="p")
+    pid = wire.connection.info.backend_pid
+    with connection.transaction():
+        connection.execute("LOCK TABLE rush.run_request")
+        with wire.sending():
+            start(wire)
+        assert not wire.arrived()
+        connection.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        assert can_be_read(wire)
+        with pytest.raises(psycopg.OperationalError):
+            wait_for(wire.arrived, what="the end")
+    assert wire.connection.closed
+
+
+def test_nobody_waits_for_a_path_that_takes_no_more(
+    database: str, connection: psycopg.Connection[Any]
+):
+    """Though some of the answers are here already; the rest is sent when there is room."""
+    wire = Wire(connect(database, application_name="narrow"), "rush", patience=1)
+    with contextlib.closing(wire.connection):
+        big = "x" * 900_000
+        connection.execute(
+            "INSERT INTO rush.result (run_id, job, value) VALUES (1, 'a', %s)", [f'"{big}"']
+        )
+        with connection.transaction():
+            connection.execute("LOCK TABLE rush.run_request")
+            with wire.sending():
+                before = [wire.send("results_before", run_id=1) for _ in range(2)]
+                for _ in range(20):
+                    last = start(wire, params=f'{{"a": "{big}"}}')
+            wait_for(lambda: connection.execute(WAITING).fetchone(), what="the server to wait")
+            assert not wire.arrived()
+            assert wire.unsent
+        wait_for(wire.arrived, what="the answers")
+        assert not wire.unsent
+        assert [rows()[0].value for rows in before] == [big, big]
+        assert last()[0].id
+
+
+def test_bells_are_heard_whenever_they_come(wire: Wire, connection: psycopg.Connection[Any]):
+    """Those that come with an answer, and those that come while nothing was asked, once each."""
+    wire.listen("bell")
+    connection.execute("NOTIFY bell")
+    requests.submit(wire, pipeline="p")
+    assert wire.rung()
+    assert not wire.rung()
+
+    connection.execute("NOTIFY bell")
+    assert can_be_read(wire)
+    assert wire.hear()
+    assert not wire.hear()

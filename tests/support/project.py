@@ -171,6 +171,19 @@ class Project:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("RUSH_", "DATABASE_URL"))}
         return clean | {"RUSH_DATABASE_URL": self.database}
 
+    def add_class(self, name: str, body: str) -> str:
+        """A job class with this body of `run`. Returns its dotted path."""
+        lines = "".join(f"        {line}\n" for line in body.strip("\n").splitlines())
+        (self.folder / "jobs" / f"{name.lower()}.py").write_text(
+            f"import os, signal, sys, time\nfrom pathlib import Path\n\nfrom rush import Job\n\n\n"
+            f"class {name}(Job):\n    def run(self):\n{lines}"
+        )
+        return f"jobs.{name.lower()}.{name}"
+
+    def said(self, name: str = "worker1") -> str:
+        """What a worker has logged."""
+        return (self.folder / "logs" / f"{name}.log").read_text()
+
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         self.workers[name].send_signal(number)
 
@@ -201,7 +214,7 @@ class Project:
     def pipeline(self, name: str, jobs: Iterable[dict[str, Any]]) -> None:
         """Store a pipeline; a job's `kind` is short for its class."""
         jobs = [
-            {"class_name": f"jobs.kinds.{job['kind']}"}
+            {"class_name": f"jobs.kinds.{job.get('kind')}"}
             | {k: v for k, v in job.items() if k != "kind"}
             for job in jobs
         ]

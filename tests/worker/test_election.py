@@ -42,10 +42,10 @@ class Candidate:
         )
 
     def renew(self, term: int) -> bool:
-        return master_token.renew(self.session, term, expiry=3600)
+        return master_token.renew(self.session, self.registration, term, expiry=3600)
 
     def resign(self, term: int) -> None:
-        master_token.resign(self.session, term)
+        master_token.resign(self.session, self.registration, term)
 
     def transaction(self, term: int):
         return Round(session=self.session, term=term).transaction()
@@ -182,6 +182,25 @@ def test_a_lease_counts_from_its_renewal(one: Candidate):
     assert later == (True,)
 
 
+def test_a_term_is_its_holders_alone(one: Candidate, two: Candidate):
+    """
+    Somebody who believes in a term of the same number, which a failover has lost, neither
+    renews it nor ends it.
+    """
+    assert one.stand() == 1
+    assert not two.renew(1)
+    two.resign(1)
+    assert one.renew(1)
+
+
+def test_a_term_is_higher_than_any_that_its_holder_has_heard_of(one: Candidate):
+    """
+    Terms that a failover has lost are not given again.
+    """
+    term = master_token.elect(one.session, one.registration, expiry=3600, gone_term=None, seen=41)
+    assert term == 42
+
+
 def test_terms_go_on_rising_when_a_master_resigns(one: Candidate, two: Candidate):
     """
     Resigning makes room at once; the row stays, and the next term is a later one.
@@ -302,4 +321,4 @@ def test_a_renewal_does_not_wait_for_what_is_open(one: Candidate, enter):
 
     with one.transaction(1):
         one.pause_all()
-        assert pulse.renew(1)
+        assert master_token.renew(pulse.session, one.registration, 1, expiry=3600)

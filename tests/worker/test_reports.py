@@ -1,110 +1,262 @@
-"""A worker's conversation, when answers are lost and servers change."""
+"""A worker's conversation with the database: without waiting, and when that goes wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 
 import psycopg
 import pytest
 
+from rush.domain.records import Claim, Outcome
+from rush.store.database import connect
 from rush.store.wire import Wire
 from rush.store.workers import Registration
 from rush.worker.reports import Reply, Reporter, Request
-from tests.support.kernel import Kernel, outcome, shared
+from tests.chaos.proxy import CUT, LOSE, Fault, Message, Network, Proxy
+from tests.support.kernel import CHAIN, DIAMOND, Kernel, outcome, shared
 from tests.support.waiting import wait_for
 
 __all__ = ["shared"]
 
 
-class Speaker:
-    """Says something and waits for the reply."""
+class Talk:
+    """A reporter of `worker1`, and somebody who turns as its worker would."""
 
-    def __init__(self, database: str, registration: Registration) -> None:
-        self._database = database
-        self.wires: list[Wire] = []
-        self.reporter = Reporter(self._connect, registration, lambda: None)
+    def __init__(self, kernel: Kernel, url: str, *, patience: float = 20) -> None:
+        self.kernel = kernel
+        self.me: Registration = kernel.worker("worker1")
+        self.woken = threading.Event()
+
+        def wire() -> Wire:
+            return Wire(connect(url, application_name="reports"), "rush", patience=patience)
+
+        self.reporter = Reporter(wire, self.me, self.woken.set)
         self.reporter.start()
+        # The first of all opens the connection.
+        assert self.ask(Request(ask_held=True)).held == []
 
-    def _connect(self) -> Wire:
-        self.wires.append(Wire(psycopg.connect(self._database, autocommit=True), "rush"))
-        return self.wires[-1]
+    def say(self, request: Request) -> bool:
+        """Whether it went without the thread."""
+        self.reporter.say(request)
+        return self.reporter.wire is not None
 
-    def hear(self) -> Reply:
-        reply = wait_for(self.reporter.heard, what="the reply")
-        assert reply is not None
-        return reply
+    def answer(self) -> Reply:
+        return wait_for(self.reporter.heard, what="the reply", timeout=30)
 
     def ask(self, request: Request) -> Reply:
         self.reporter.say(request)
-        return self.hear()
+        return self.answer()
+
+    def claim(self, want: int = 1) -> list[Claim]:
+        return self.ask(Request(want=want, keep=want, idle=True)).answer.claims
+
+    def report(self, *outcomes: Outcome, want: int = 0) -> Request:
+        return Request(outcomes=list(outcomes), want=want, keep=want, idle=True)
 
 
 @pytest.fixture
-def speaker(database: str) -> Iterator[Callable[[Registration], Speaker]]:
-    speakers: list[Speaker] = []
-
-    def speaker(registration: Registration) -> Speaker:
-        speakers.append(Speaker(database, registration))
-        return speakers[-1]
-
-    yield speaker
-    for made in speakers:
-        made.reporter.stop()
-        for wire in made.wires:
-            wire.connection.close()
+def network() -> Iterator[Network]:
+    with Network() as network:
+        yield network
 
 
-def test_what_had_been_committed_is_not_called_overtaken(shared: Kernel, speaker):
-    """
-    A report that is refused because it had been heard is none that came too late: the archive tells.
-    """
-    shared.define({"a": [], "b": []})
-    worker = shared.worker()
-    shared.start()
-    heard, late = shared.claim(worker, 2)
-    shared.complete(worker, heard)
-    shared.give_back(worker, late)
-
-    reply = speaker(worker).ask(Request(outcomes=[outcome(heard), outcome(late)]))
-
-    assert sorted(reply.answer.refused) == sorted([heard.token, late.token])
-    assert [each.claim for each in reply.overtaken] == [late]
+@pytest.fixture
+def proxy(network: Network, database: str) -> Proxy:
+    return network.proxy(database)
 
 
-def test_a_new_connection_asks_what_is_held(shared: Kernel, speaker):
-    """
-    A claim that was committed and not heard of comes to light with the next connection.
-    """
-    shared.define({"a": []})
-    worker = shared.worker()
-    talk = speaker(worker)
-    assert talk.ask(Request(want=1)).answer.claims == []
-    shared.start()
-    (claim,) = shared.claim(worker)
-    assert talk.ask(Request(want=1)).held is None
-
-    pid = talk.wires[-1].connection.info.backend_pid
-    shared.sql("SELECT pg_terminate_backend(%s, 10000)", pid)
-
-    assert talk.ask(Request(want=1)).held == [claim]
+@pytest.fixture
+def talk(shared: Kernel, proxy: Proxy) -> Iterator[Talk]:
+    made = Talk(shared, proxy.url)
+    yield made
+    made.reporter.stop()
 
 
-def test_a_read_only_server_is_left(shared: Kernel, speaker, caplog: pytest.LogCaptureFixture):
-    """
-    After a failover the old primary takes no writes: the report is made on another connection.
-    """
-    shared.define({"a": []})
-    worker = shared.worker()
+def break_at(proxy: Proxy, query: str, toward: str, fault: Fault) -> None:
+    """The fault, at the first message about that statement that goes there."""
+    faults = [fault]
+
+    def rule(message: Message) -> Fault | None:
+        if faults and (message.query, message.toward) == (query, toward):
+            return faults.pop()
+        return None
+
+    proxy.rule = rule
+
+
+def test_what_only_reports_goes_without_the_thread(talk: Talk):
+    """Sent, and answered, by whoever says it; nobody is woken for it."""
+    talk.kernel.define(CHAIN)
+    run = talk.kernel.start()
+    (claim,) = talk.claim()
+    talk.woken.clear()
+
+    assert talk.say(talk.report(outcome(claim), want=1))
+    assert talk.reporter.busy
+    reply = talk.answer()
+
+    assert [following.job for following in reply.answer.claims] == ["b"]
+    assert reply.compiled[reply.answer.claims[0].job_id].name == "b"
+    assert not talk.reporter.busy
+    assert not talk.woken.is_set()
+    assert talk.kernel.ended(run) == ["a"]
+
+
+def test_a_job_that_nobody_knows_is_looked_up_by_the_thread(talk: Talk):
+    """Sent without it, the reply comes from it, with what the job is."""
+    talk.kernel.define(CHAIN)
+    talk.kernel.start()
+
+    assert talk.say(Request(want=1, idle=True))
+    reply = talk.answer()
+
+    assert talk.woken.is_set()
+    (claim,) = reply.answer.claims
+    assert reply.compiled[claim.job_id].name == "a"
+
+
+@pytest.mark.parametrize("toward", ["server", "client"])
+@pytest.mark.parametrize("fault", [CUT, LOSE], ids=["cut", "lost"])
+def test_a_report_whose_answer_is_lost_is_said_again(
+    talk: Talk, proxy: Proxy, toward: str, fault: Fault
+):
+    """Whether it was committed or not, it counts once, and what is held comes to light."""
+    talk.kernel.define(CHAIN)
+    run = talk.kernel.start()
+    (claim,) = talk.claim()
+    talk.ask(talk.report(want=0))
+    break_at(proxy, "complete", toward, fault)
+
+    assert talk.say(talk.report(outcome(claim), want=1))
+    reply = talk.answer()
+
+    assert talk.kernel.ended(run) == ["a"]
+    assert reply.overtaken == []
+    assert reply.held is not None
+    assert [each.job for each in reply.held] == ["b"]
+    assert reply.held == talk.kernel.held(talk.me)
+
+
+def test_an_answer_that_does_not_come_in_time_is_lost(shared: Kernel, proxy: Proxy):
+    """The path swallows it: the connection is given up, and the report said again."""
+    talk = Talk(shared, proxy.url, patience=2)
+    shared.define(CHAIN)
     run = shared.start()
-    (claim,) = shared.claim(worker)
+    (claim,) = talk.claim()
+    break_at(proxy, "complete", "client", Fault(kind="stall", seconds=3600))
+
+    assert talk.say(talk.report(outcome(claim), want=1))
+    assert talk.reporter.due < float("inf")
+    reply = talk.answer()
+
+    assert shared.ended(run) == ["a"]
+    assert reply.held == shared.held(talk.me)
+    talk.reporter.stop()
+
+
+def test_an_outcome_that_cannot_be_stored_fails_alone(talk: Talk):
+    """The attempt whose result is no JSON has failed; the others of its report are complete."""
+    talk.kernel.define({"a": [], "b": []})
+    run = talk.kernel.start()
+    good, bad = talk.claim(2)
+
+    assert talk.say(talk.report(outcome(good), outcome(bad, result="{")))
+    reply = talk.answer()
+
+    assert reply.overtaken == []
+    assert talk.kernel.ended(run) == [good.job]
+    assert talk.kernel.ended(run, "Failed") == [bad.job]
+    assert talk.say(talk.report(want=1)), "the connection is as good as before"
+    talk.answer()
+
+
+def test_an_outcome_that_another_attempt_has_overtaken_is_told(talk: Talk):
+    """Refused, and in no archive: the thread has looked for it."""
+    talk.kernel.define(CHAIN)
+    talk.kernel.start()
+    (claim,) = talk.claim()
+    talk.kernel.give_back(talk.me, claim)
+
+    assert talk.say(talk.report(outcome(claim)))
+    reply = talk.answer()
+
+    assert [each.claim for each in reply.overtaken] == [claim]
+    assert reply.answer.refused == [claim.token]
+
+
+def test_a_report_that_meets_a_deadlock_is_said_again(talk: Talk, connection: psycopg.Connection):
+    """An error that passes: the same connection says the same once more."""
+    talk.kernel.define(DIAMOND)
+    run = talk.kernel.start()
+    (claim,) = talk.claim()
+    connection.execute(REFUSE_ONCE)
+
+    assert talk.say(talk.report(outcome(claim)))
+    reply = talk.answer()
+
+    assert talk.kernel.ended(run) == ["a"]
+    assert reply.held is None
+    assert reply.answer.refused == []
+
+
+#: The first row that is filed meets a deadlock: a sequence is not rolled back.
+REFUSE_ONCE = """
+    CREATE SEQUENCE met;
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF nextval('met') = 1 THEN
+            RAISE EXCEPTION 'deadlock' USING ERRCODE = 'deadlock_detected';
+        END IF;
+        RETURN new;
+    END $$;
+    CREATE TRIGGER refuse BEFORE INSERT ON rush.finished FOR EACH ROW EXECUTE FUNCTION refuse();
+"""
+
+
+def test_while_held_jobs_may_be_asked_for_nothing_is_known(talk: Talk):
+    """What the master hands over then is looked up: the answer may be older than it."""
+    talk.kernel.define(CHAIN)
+    talk.kernel.start()
+    (claim,) = talk.claim()
+    assert talk.reporter.known([claim]) is not None
+
+    talk.reporter.say(Request(ask_held=True))
+    assert talk.reporter.known([claim]) is None
+    assert [each.token for each in talk.answer().held or ()] == [claim.token]
+    assert talk.reporter.known([claim]) is not None
+
+    assert talk.say(talk.report(outcome(claim)))
+    assert talk.reporter.known([claim]) is not None
+    talk.answer()
+
+
+def test_the_server_may_be_gone_before_anything_is_said(talk: Talk, proxy: Proxy):
+    """The connection was ended while nothing was asked: a new one says it."""
+    talk.kernel.define(CHAIN)
+    run = talk.kernel.start()
+    (claim,) = talk.claim()
+    proxy.cut()
+
+    reply = talk.ask(talk.report(outcome(claim)))
+
+    assert talk.kernel.ended(run) == ["a"]
+    assert reply.held is not None
+
+
+def test_a_read_only_server_is_left(shared: Kernel, database: str, caplog):
+    """After a failover the old primary takes no writes: another connection leads elsewhere."""
+    shared.define({"a": []})
+    run = shared.start()
     name = shared.one("SELECT current_database()")
     shared.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    talk = speaker(worker)
-    talk.reporter.say(Request(outcomes=[outcome(claim)]))
+    talk = Talk(shared, database)
+    (claim,) = shared.claim(talk.me)
+    talk.say(talk.report(outcome(claim)))
     wait_for(lambda: "read-only" in caplog.text, what="the report to be turned away")
 
     shared.sql(f"ALTER DATABASE {name} RESET default_transaction_read_only")
 
-    assert talk.hear().overtaken == []
-    assert len(talk.wires) > 1
-    assert shared.archive(run) == [("a", 1, 1, "Complete")]
+    assert talk.answer().overtaken == []
+    assert shared.ended(run) == ["a"]
+    talk.reporter.stop()

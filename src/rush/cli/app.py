@@ -38,6 +38,8 @@ COMMANDS = (
     ("init", START, "Make a project that runs as made."),
     ("demo", START, "See a real pipeline run on real data, from an empty folder to a report."),
     ("worker", START, "Run jobs on this machine, and be the master when it is this one's turn."),
+    ("dev", START, "Run everything at once: the database, a worker and the dashboard."),
+    ("ui", START, "Serve the dashboard and the HTTP API."),
     ("run", RUN, "Start a run of a pipeline."),
     ("runs", RUN, "List runs, or show one."),
     ("logs", RUN, "Print what a run's jobs have logged and printed."),
@@ -50,6 +52,7 @@ COMMANDS = (
     ("resume", CONTROL, "End what `rush pause` began."),
     ("validate", CHECK, "Check files with definitions of pipelines."),
     ("doctor", CHECK, "Look for what is wrong here, and say what to do."),
+    ("users", CHECK, "Say who may use the dashboard and the HTTP API."),
     ("db", CHECK, "The database: its schema, its address, the embedded server."),
     ("config", CHECK, "The settings, and where each comes from."),
 )

@@ -11,12 +11,14 @@ only by `rush db migrate`.
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
 
 from rush.cli.output import ColorChoice, Output
 from rush.config import LoadedSettings, load_settings
@@ -71,6 +73,16 @@ COMMON_OPTIONS = CommonOptions()
 DATABASE_OPTIONS = DatabaseOptions()
 
 JsonFlag: TypeAlias = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
+
+
+def whole_number(_: object, tokens: Sequence[Token]) -> int:
+    """The number in what was typed. cyclopts would round 1.5, and take 0x10 and 1_000."""
+    from rush.domain.names import quoted
+
+    typed = tokens[0].value
+    if not re.fullmatch(r"[+-]?[0-9]{1,20}", typed):
+        raise ValueError(f"must be a whole number, not {quoted(typed)}")
+    return int(typed)
 
 
 class Context:

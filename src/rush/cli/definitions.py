@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any, Literal
 
 from rush.errors import ConfigurationError, DefinitionError, NotFoundError, Problem
@@ -11,6 +12,10 @@ from rush.errors import ConfigurationError, DefinitionError, NotFoundError, Prob
 if TYPE_CHECKING:
     from rush.domain import located
     from rush.domain.definition import NamedDefinition
+
+
+#: More is read of no file: at four bytes a character it is larger than a definition may be.
+MAX_BYTES = 16 * 1024 * 1024 + 1
 
 
 class DefinitionFileError(DefinitionError):
@@ -31,16 +36,29 @@ def read_pipeline(path: Path) -> NamedDefinition:
     from rush.domain.definition import read_pipeline_file
 
     try:
-        text = path.read_bytes().decode()
+        text = text_of(path)
         return read_pipeline_file(text, syntax=_syntax_of(path), default_name=path.stem)
     except DefinitionError as error:
         raise DefinitionFileError(path, error.problems) from None
     except FileNotFoundError:
         raise NotFoundError(f"there is no file {path}") from None
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path}: this is not UTF-8: {error.reason}") from None
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(f"{path}:{line}: this is not UTF-8: {error.reason}") from None
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def text_of(path: Path) -> str:
+    """The text of a file; of one that is too large, no more than it takes to say so."""
+    mode = path.stat().st_mode
+    if not (S_ISREG(mode) or S_ISDIR(mode)):
+        # Opening a pipe may wait for ever, and a device has no end.
+        raise ConfigurationError(f"{path}: cannot be read: it is not a plain file")
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES)
+    # What is cut may end within a character.
+    return data.decode() if len(data) < MAX_BYTES else data.decode(errors="ignore")
 
 
 def holds(path: Path, definition: dict[str, Any]) -> bool:
@@ -82,7 +100,7 @@ def _scanned(path: Path) -> located.Builder:
     from rush.domain import strictjson, strictyaml
 
     scan = strictjson.scan if _syntax_of(path) == "json" else strictyaml.scan
-    text = path.read_bytes().decode()
+    text = text_of(path)
     return scan(text.removeprefix("\ufeff"), len(text))
 
 

@@ -377,6 +377,7 @@ def tell_what_is_next(run: Run, stage: Stage) -> None:
 
 def what_is_next(run: str, stage: Stage) -> Iterator[tuple[str, str]]:
     yield from how_to_begin(stage)
+    yield "rush dev", "the dashboard of all this, and a worker: open the address that it prints"
     yield f"rush runs show {run}", "its jobs, and the attempt that failed"
     yield f"rush logs {run} {FAILING}", "what that job said, in both attempts"
     yield f"rush explain {run}", "why a job is not running, of any run"

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import Distribution, distributions
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +23,8 @@ from rush.errors import ConfigurationError, RushError
 
 if TYPE_CHECKING:
     from psycopg import Connection
+
+    from rush.store.server import Traps
 
 app = App(name="doctor")
 
@@ -181,7 +183,9 @@ def database(context: Context) -> Iterator[Finding]:
     if context.is_embedded and not context.embedded.running():
         yield Finding("database", "warn", "the embedded server is not running", "rush db start")
         return
+    from rush.store import server
     from rush.store.database import connect
+    from rush.store.session import Session
 
     try:
         connection = connect(context.server(), application_name="rush doctor")
@@ -192,6 +196,9 @@ def database(context: Context) -> Iterator[Finding]:
     with connection:
         yield version(connection)
         yield schema(connection, context)
+        traps = server.traps(Session(connection, context.settings.schema, prepare=False))
+        yield durability(traps)
+        yield left_behind(traps)
         for check in CHECKS:
             yield check(connection)
 
@@ -216,21 +223,21 @@ def schema(connection: Connection, context: Context) -> Finding:
     return Finding("schema", "ok", f"{context.settings.schema} is up to date")
 
 
-def durability(connection: Connection) -> Finding:
+def durability(traps: Traps) -> Finding:
     """Whether what was committed survives a crash of the server."""
-    off = [
-        name
-        for name in ("fsync", "full_page_writes", "synchronous_commit")
-        if setting(connection, name) == "off"
-    ]
-    if off:
-        return Finding(
-            "durability",
-            "warn",
-            f"{', '.join(off)} is off: a crash of the server can lose what was accepted",
-            "set it to on, unless losing it is fine",
-        )
+    lost = replace(traps, prepared=()).told()
+    if lost:
+        advice = "set it to on (ALTER TABLE … SET LOGGED for a table), unless losing it is fine"
+        return Finding("durability", "warn", "; ".join(lost), advice)
     return Finding("durability", "ok", "what is committed survives a crash")
+
+
+def left_behind(traps: Traps) -> Finding:
+    """Whether somebody's prepared transactions hold locks for ever."""
+    held = replace(traps, off=(), unlogged=()).told()
+    if held:
+        return Finding("left behind", "warn", held[0], "COMMIT PREPARED or ROLLBACK PREPARED")
+    return Finding("left behind", "ok", "no prepared transaction")
 
 
 def clock(connection: Connection) -> Finding:
@@ -258,7 +265,19 @@ def connections(connection: Connection) -> Finding:
     return Finding("connections", "ok", text)
 
 
-CHECKS: tuple[Callable[[Connection], Finding], ...] = (durability, clock, connections)
+def sessions(connection: Connection) -> Finding:
+    """Whether a connection is a session of the server, or a pooler stands between."""
+    if connection.prepare_threshold is None:
+        return Finding(
+            "sessions",
+            "warn",
+            "a pooler stands between: workers hear no bells there, and poll",
+            "set a short poll_interval, or give workers a URL that leads to the server itself",
+        )
+    return Finding("sessions", "ok", "connections lead to the server itself")
+
+
+CHECKS: tuple[Callable[[Connection], Finding], ...] = (clock, connections, sessions)
 
 
 def setting(connection: Connection, name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from rich.text import Text
 
-from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
+from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions, whole_number
 from rush.cli.engine import INTERRUPTED, OutageTeller, RunReference, client_of
 from rush.cli.output import ORANGE, RED
 from rush.domain.log_lines import INDENT, LogLine
@@ -31,8 +31,10 @@ def logs(
     /,
     *,
     follow: Annotated[bool, Parameter(name=("--follow", "-f"), negative=())] = False,
-    attempt: Annotated[int | None, Parameter(metavar="N")] = None,
-    tail: Annotated[int | None, Parameter(name=("--tail", "-n"), metavar="N")] = None,
+    attempt: Annotated[int | None, Parameter(metavar="N", converter=whole_number)] = None,
+    tail: Annotated[
+        int | None, Parameter(name=("--tail", "-n"), metavar="N", converter=whole_number)
+    ] = None,
     json: Annotated[
         bool, Parameter(name="--json", negative=(), help="Print JSON, one object a line.")
     ] = False,
@@ -75,7 +77,7 @@ def logs(
             for line in lines:
                 nothing = False
                 if json:
-                    out.raw(json_.dumps(asdict(line) | {"at": line.at.isoformat()}) + "")
+                    out.raw(json_.dumps(asdict(line) | {"at": line.at.isoformat()}) + "\n")
                 else:
                     out.say(shown(line))
         except KeyboardInterrupt:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions, JsonFlag
+from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions, JsonFlag, whole_number
 from rush.cli.definitions import DefinitionFileError, holds, read_pipeline
 from rush.cli.engine import INTERRUPTED, NO_WORKER, client_of, hear_verdict, somebody_works
 from rush.cli.output import LOOKS, Output
@@ -41,7 +41,7 @@ def run(
         tuple[str, ...], Parameter(name=("--param", "-p"), metavar="KEY=VALUE", negative=())
     ] = (),
     job: Annotated[str | None, Parameter(metavar="JOB")] = None,
-    instance: Annotated[int | None, Parameter(metavar="N")] = None,
+    instance: Annotated[int | None, Parameter(metavar="N", converter=whole_number)] = None,
     key: Annotated[str | None, Parameter(metavar="KEY")] = None,
     wait: Annotated[bool, Parameter(name=("--wait", "-w"), negative=())] = False,
     timeout: Annotated[str | None, Parameter(metavar="TIME")] = None,
@@ -78,7 +78,7 @@ def run(
     """
     context = Context(options)
     out = context.out
-    seconds = None if timeout is None else parse_duration(timeout)
+    seconds = None if timeout is None else read_timeout(timeout)
     params = read_params(param)
     with client_of(context, create=True) as client:
         make_sure_of(check_name(pipeline, "pipeline"), client, context.project, out)
@@ -94,6 +94,13 @@ def run(
         except KeyboardInterrupt:
             tell_how_to_go_on(begun, out)
             return INTERRUPTED
+
+
+def read_timeout(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"flag --timeout: {error}") from None
 
 
 def read_params(assignments: tuple[str, ...]) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions, JsonFlag
+from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions, JsonFlag, whole_number
 from rush.cli.engine import NO_PIPELINE, RunReference, client_of
 from rush.cli.output import Cell, Column, Output, ago
 from rush.cli.view import look_at, picture
@@ -26,7 +26,9 @@ def list_runs(
     *,
     pipeline: Annotated[str | None, Parameter(metavar="NAME")] = None,
     state: Annotated[RunState | None, Parameter(metavar="STATE", show_choices=False)] = None,
-    limit: Annotated[int, Parameter(name=("--limit", "-n"), metavar="N")] = 20,
+    limit: Annotated[
+        int, Parameter(name=("--limit", "-n"), metavar="N", converter=whole_number)
+    ] = 20,
     json: JsonFlag = False,
     options: DatabaseOptions = DATABASE_OPTIONS,
 ) -> None:

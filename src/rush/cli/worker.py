@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
+from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions, whole_number
 from rush.config import LoadedSettings
 from rush.domain.names import check_name
 from rush.errors import ConfigurationError
@@ -29,7 +29,7 @@ def worker(
     name: str | None = None,
     /,
     *,
-    slots: Annotated[int | None, Parameter(name=("--slots", "-n"))] = None,
+    slots: Annotated[int | None, Parameter(name=("--slots", "-n"), converter=whole_number)] = None,
     queue: Annotated[list[str] | None, Parameter(name="--queue", negative=())] = None,
     options: DatabaseOptions = DATABASE_OPTIONS,
 ) -> None:

@@ -25,6 +25,9 @@ MAX_MINUTES = 30 * 24 * 60
 #: In characters of a file, or of the definition as JSON.
 MAX_TEXT = 4 * 1024 * 1024
 
+#: The parameters of the pipeline, once for each of its jobs, in characters.
+MAX_PARAMS = 64 * 1024 * 1024
+
 Syntax: TypeAlias = Literal["json", "yaml"]
 JsonObject: TypeAlias = dict[str, Any]
 
@@ -160,9 +163,22 @@ def _checked(
         faults += _faults_of_model(error, model, {fault.path for fault in faults})
     if isinstance(data, dict) and isinstance(jobs := data.get("jobs"), list | tuple):
         faults += faults_of_structure(jobs)
+    if checked is not None:
+        faults += _faults_of_params(data)
     if checked is None or faults:
         raise DefinitionError(problems_from(faults, data, marks))
     return checked
+
+
+def _faults_of_params(data: Any) -> Iterator[Fault]:
+    """Every job gets the pipeline's parameters: what is said once is kept many times."""
+    params, jobs = data.get("params", {}), len(data["jobs"])
+    if strictjson.size_of(params) * jobs > MAX_PARAMS:
+        yield Fault(
+            ("params",),
+            f"must not be larger than {MAX_PARAMS / 2**20:g} MiB for all {jobs} jobs together, "
+            "since each of them gets these: keep large values in a table or a file",
+        )
 
 
 def _faults_of_model(
@@ -174,8 +190,14 @@ def _faults_of_model(
         path = each["loc"]
         if path in known or each["type"] == "string_unicode":
             continue
-        if each["type"] == "extra_forbidden":
+        if path == ("name",) and model is Definition:
+            yield Fault(path, "unknown key: a pipeline's name stands beside its definition")
+        elif each["type"] == "extra_forbidden":
+            key = str(path[-1])
+            if len(path) == 1 and key in JobDefinition.model_fields:
+                yield Fault(path, "unknown key: it is one of a job's, not of a pipeline's")
+                continue
             guesses = of_whole if len(path) == 1 else of_job
-            yield Fault(path, f"unknown key{guesses.ending(str(path[-1]))}")
+            yield Fault(path, f"unknown key{guesses.ending(key)}")
         else:
             yield Fault(path, say(each))

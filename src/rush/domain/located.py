@@ -19,6 +19,8 @@ from rush.errors import DefinitionError, Problem
 
 MAX_DEPTH = 64
 MAX_DIGITS = 1000
+#: A place that takes more characters is cut in its middle.
+MAX_PLACE = 400
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -68,7 +70,7 @@ def place_of(path: Path) -> str:
             place += f".{step}" if place else step
         else:
             place += f"[{quoted(step)}]"
-    return place
+    return place if len(place) <= MAX_PLACE else f"{place[:200]} … {place[-100:]}"
 
 
 def problems_from(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
@@ -17,10 +18,17 @@ _SPOKEN = {" ": "a space", "\n": "a line break", "\t": "a tab"}
 
 
 def check_name(name: str, what: str = "name") -> str:
-    """The name itself. Raises ConfigurationError for one that cannot be a `what`."""
+    """The name itself. Raises ConfigurationError for one that cannot be a `what`, or is no text."""
+    check_text(name, what)
     if fault := fault_of_name(name):
         raise ConfigurationError(f"{what} {quoted(name)}: {fault}")
     return name
+
+
+def check_text(value: object, what: str) -> None:
+    """Raises ConfigurationError where something that must be a text is none."""
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{what} must be text, not a Python {type(value).__name__}")
 
 
 def fault_of_name(name: str) -> str | None:
@@ -63,7 +71,8 @@ class Guesses:
         """The end of a message about an unknown word: empty, or a question."""
         if word not in self._endings and len(self._endings) < self._limit:
             meant = closest(word, self._candidates)
-            self._endings[word] = f"; did you mean `{meant}`?" if meant else ""
+            # A candidate may be as wrong as the word: it is shown as data is.
+            self._endings[word] = f"; did you mean `{quoted(meant)[1:-1]}`?" if meant else ""
         return self._endings.get(word, "")
 
 
@@ -80,4 +89,8 @@ def _shown(character: str) -> str:
 
 
 def _spoken(character: str) -> str:
-    return _SPOKEN.get(character) or quoted(character)
+    """A character that is in the way. Many look like others, or like nothing: their name says more."""
+    if character in _SPOKEN:
+        return _SPOKEN[character]
+    name = "" if character.isascii() else unicodedata.name(character, "")
+    return f"{quoted(character)} ({name})" if name else quoted(character)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rush.domain import strictjson
+from rush.domain.located import fault_of_text, place_of
 from rush.domain.names import quoted
 from rush.errors import ConfigurationError, DefinitionError
 
@@ -25,8 +26,10 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         raise ConfigurationError(
             f"the key of a parameter must have at most {MAX_KEY} characters, not {len(key)}"
         )
+    if fault := fault_of_text(key):
+        raise ConfigurationError(f"the key of a parameter {fault}")
     read = read_value(value)
-    strictjson.check({key: read})
+    strictjson.check(read, within=place_of(("params", key)))
     return key, read
 
 

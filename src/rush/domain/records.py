@@ -64,6 +64,8 @@ class Handed(NamedTuple):
     worker_id: int
     generation: int
     claim: Claim
+    #: Before this monotonic instant nobody could know of it.
+    since: float
 
 
 @dataclass(slots=True, kw_only=True)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from decimal import Decimal
+from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
 from rush.domain.located import (
@@ -18,6 +20,7 @@ from rush.domain.located import (
     Builder,
     Fault,
     Lines,
+    Path,
     fault_of_scalar,
     fault_of_text,
     give_up,
@@ -71,23 +74,33 @@ def read(text: str, limit: int = MAX_TEXT) -> Any:
     return source.value
 
 
-def check(value: object, limit: int = MAX_TEXT) -> None:
-    """Raises DefinitionError with every problem that keeps a Python value out of strict JSON."""
-    if faults := list(faults_in(value, limit)):
-        raise DefinitionError(problems_from(faults, value, {}))
+def check(value: object, limit: int = MAX_TEXT, *, within: str = "") -> None:
+    """
+    Raises DefinitionError with every problem that keeps a Python value out of strict JSON.
+    `within` is the place of the value itself.
+    """
+    try:
+        problems = problems_from(list(faults_in(value, limit)), value, {})
+    except DefinitionError as error:
+        problems = error.problems
+    if problems:
+        raise DefinitionError([problem.within(within) for problem in problems])
 
 
 def faults_in(value: object, limit: int) -> Iterator[Fault]:
-    """What is wrong with a Python value. Gives up on one that is too deep or too large."""
+    """
+    What is wrong with a Python value. Gives up on one that is too deep or too large.
+
+    Its size is that of the text which PostgreSQL makes of it, whatever it was read from: a
+    definition is within the limit in its file if and only if it is in the table.
+    """
     size = 0
     for path, part in walk(value):
-        if path and isinstance(key := path[-1], str):
-            size += len(key) + 3
-            if fault := fault_of_text(key):
-                yield Fault(path, f"the key {fault}")
-        size += len(part) + 3 if isinstance(part, str) else 2
+        size += _size(path, part)
         if size > limit:
             give_up((), _too_large(limit))
+        if path and isinstance(key := path[-1], str) and (fault := fault_of_text(key)):
+            yield Fault(path, f"the key {fault}")
         if not isinstance(part, dict | list | tuple) and (fault := fault_of_scalar(part)):
             yield Fault(path, fault)
 
@@ -185,6 +198,39 @@ class _Scanner:
 
     def _give_up(self, message: str, position: int) -> NoReturn:
         give_up(self.build.path, message, self.lines.mark(position))
+
+
+def size_of(value: object) -> int:
+    """How long the text of a value is in PostgreSQL, in characters."""
+    return sum(_size(path, part) for path, part in walk(value))
+
+
+def _size(path: Path, part: object) -> int:
+    """What a part adds, with its key, to the length of the text."""
+    key = path[-1] if path else None
+    return (len(": ") + _written(key) if isinstance(key, str) else 0) + _size_of_part(part)
+
+
+def _size_of_part(part: object) -> int:
+    match part:
+        case str():
+            return _written(part)
+        case None | bool():
+            return 5 if part is False else 4
+        case int():
+            # What has too many digits is refused, and Python would not write it.
+            return len(str(part)) if part.bit_length() < 4000 else 1200
+        case float():
+            # PostgreSQL knows no -0.0.
+            return len(f"{Decimal(repr(part + 0.0)):f}")
+        case dict() | list() | tuple():
+            return len("[]") + len(", ") * max(0, len(part) - 1)
+        case _:
+            return 0
+
+
+def _written(text: str) -> int:
+    return len(encode_basestring(text))
 
 
 def _too_large(limit: int) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from yaml.resolver import Resolver
 
-from rush.domain.located import NUMBER, Builder, Lines, Mark, Path, give_up
+from rush.domain.located import MAX_DEPTH, NUMBER, Builder, Lines, Mark, Path, give_up
 from rush.domain.names import quoted
 from rush.domain.strictjson import check_size
 
@@ -45,11 +45,12 @@ def scan(text: str, limit: int) -> Builder:
     if wrong := _UNPRINTABLE.search(text):
         mark = Lines(text).mark(wrong.start())
         give_up((), f"must not hold the character {quoted(wrong[0])}", mark)
-    return _Scanner().scan(yaml.parse(text, Loader=_Loader))
+    return _Scanner(text).scan(yaml.parse(text, Loader=_Loader))
 
 
 class _Scanner:
-    def __init__(self) -> None:
+    def __init__(self, text: str) -> None:
+        self._text = text
         self.build = Builder()
         self._resolver = Resolver()
         self._documents = 0
@@ -65,11 +66,23 @@ class _Scanner:
             for event in events:
                 self._take(event, _mark(event.start_mark))
         except yaml.MarkedYAMLError as error:
-            path = self._path_of(error)
-            give_up(path, f"this is not YAML: {error.problem}", _mark(error.problem_mark))
+            give_up(self._path_of(error), self._said(error), _mark(error.problem_mark))
         if not self._documents:
             give_up((), "is empty", Mark(1, 1))
         return self.build
+
+    def _said(self, error: yaml.MarkedYAMLError) -> str:
+        """What PyYAML says, where it does not leave out what matters."""
+        problem = str(error.problem)
+        if "nesting depth" in problem:
+            return f"is nested deeper than {MAX_DEPTH}"
+        if "cannot start any token" in problem:
+            at = error.problem_mark.index if error.problem_mark else 0
+            found = self._text[at : at + 1]
+            if found == "\t":
+                return "this is not YAML: lines are indented by spaces, not by tabs"
+            return f"this is not YAML: a text that begins with {found} must be in quotes"
+        return f"this is not YAML: {problem}"
 
     def _path_of(self, error: yaml.MarkedYAMLError) -> Path:
         """What could not be read on. In a list that did not go on, that is its last value."""

@@ -39,7 +39,12 @@ _WORDINGS: dict[str, _Wording] = {
     "dict_type": _must_be("an object"),
     "tuple_type": _must_be("a list"),
     "string_type": _must_be("text"),
-    "float_type": _must_be("a number"),
+    # A whole number may be larger than any fraction can be.
+    "float_type": lambda value, _: (
+        "must be a number below 1.8e308"
+        if isinstance(value, int) and abs(value) > 1
+        else f"must be a number, not {described(value)}"
+    ),
     "int_type": _must_be("a whole number"),
     "greater_than": _of_limit("more than {}", "gt"),
     "greater_than_equal": _of_limit("{} or more", "ge"),

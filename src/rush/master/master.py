@@ -21,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import select
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from typing import Any
 import psycopg
 
 from rush.config import Settings
+from rush.descriptors import readable
 from rush.domain.records import Handed
 from rush.errors import DatabaseError
 from rush.master import assign, finish, requests, retries, waiting
@@ -48,8 +48,9 @@ log = logging.getLogger("rush.master")
 BURY_EVERY = 0.5
 #: The same while there is no other worker: only what was left behind can be found then.
 BURY_ALONE_EVERY = 60.0
-#: How long to rest after a round that failed, in seconds.
+#: How long to rest after a round that failed, in seconds, and after many.
 PAUSE = 0.5
+LONGEST_PAUSE = 5.0
 
 
 class Master:
@@ -112,23 +113,24 @@ class Master:
         session: Wire | None = None
         tasks = Tasks(self._settings, self.ring)
         rung = True
-        while self._term == term:
+        pause = PAUSE
+        while self._leads(term, session):
             rest = self._settings.poll_interval
-            self._silence(session)
             try:
                 if self._trusted:
                     session = session or self._open()
                     rest = self._round(session, term, tasks, rung=rung)
+                pause = PAUSE
             except TermOver as over:
                 log.warning("%s", over)
                 break
             except (DatabaseError, psycopg.Error) as error:
                 log.warning("a round failed: %s", str(error).strip().split("\n", maxsplit=1)[0])
-                rest = PAUSE
+                rest, pause = pause, min(pause * 2, LONGEST_PAUSE)
             except Exception:
                 # The election goes on renewing this term, so nobody else would lead.
                 log.exception("a round failed")
-                rest = PAUSE
+                rest, pause = pause, min(pause * 2, LONGEST_PAUSE)
             if session is not None and session.connection.closed:
                 session = None
             rung = rest == 0 or self._rest(session, rest)
@@ -149,8 +151,15 @@ class Master:
         """
         if session is not None and session.rung():
             return True
-        listening = [self._wake_reading] if session is None else [self._wake_reading, session]
-        return bool(select.select(listening, [], [], seconds)[0])
+        listening = [self._wake_reading]
+        if session is not None:
+            listening.append(session.fileno())
+        return bool(readable(listening, seconds))
+
+    def _leads(self, term: int, session: Wire | None) -> bool:
+        """Whether there is a round to come. The bell first: stepping down rings it."""
+        self._silence(session)
+        return self._term == term
 
     def _silence(self, session: Wire | None) -> None:
         """What has rung until now is what the round that follows is for."""
@@ -175,13 +184,15 @@ class Master:
         if outlook.requested and not rung:
             # A bell was lost.
             return 0.0
+        # Workers that have come since serve queues that nothing was handed out for.
+        all_plain = all_plain and outlook.queue_sets == round.queue_sets
         round.queue_sets = outlook.queue_sets
         for task in tasks.due(outlook, all_plain=all_plain):
             if self._term != term or not self._trusted:
                 log.warning("term %s is not trusted any more", term)
                 break
             task(round)
-        self._tell_workers(round)
+            self._tell_workers(round)
         if round.watchers:
             session.notify(channel(session.schema, "runs"))
         if round.more:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
+from psycopg import errors as pg
 
 from rush.domain.definition import read_definition
 from rush.errors import DefinitionError
@@ -33,11 +34,26 @@ ADMITTED = 500
 
 
 def compile_versions(round: Round) -> None:
-    with round.transaction() as session:
-        versions = pipelines.uncompiled(session, limit=100)
-        for version in versions:
-            _compile(session, version)
-    round.more |= bool(versions)
+    """Compile the oldest definitions that nobody has compiled yet."""
+    round.more |= _compile_oldest(round, 100)
+
+
+def _compile_oldest(round: Round, limit: int) -> bool:
+    try:
+        with round.transaction() as session:
+            versions = pipelines.uncompiled(session, limit=limit)
+            for version in versions:
+                _compile(session, version)
+    except (psycopg.DataError, psycopg.IntegrityError, pg.ProgramLimitExceeded) as error:
+        log.warning("a definition cannot be stored: %s", error)
+        if limit > 1:
+            return _compile_oldest(round, limit // 2)
+        with round.transaction() as session:
+            versions = pipelines.uncompiled(session, limit=1)
+            for version in versions:
+                reason = f"it cannot be stored: {_first_line(error)}"
+                pipelines.refuse_version(session, version.id, reason)
+    return bool(versions)
 
 
 def admit(round: Round) -> bool:
@@ -76,7 +92,7 @@ def _take(round: Round, limit: int) -> bool:
         log.warning("a request cannot be taken: %s", error)
         if limit > 1:
             return _take(round, limit // 2)
-        return _refuse_oldest(round, str(error).strip().split("\n", maxsplit=1)[0])
+        return _refuse_oldest(round, _why_not(error))
 
 
 @dataclass(slots=True)
@@ -206,3 +222,14 @@ def _refuse_oldest(round: Round, reason: str) -> bool:
         for request in oldest:
             requests.reject(session, [(request.id, f"it cannot be taken: {reason}", None)])
     return bool(oldest)
+
+
+def _why_not(error: psycopg.DataError) -> str:
+    if isinstance(error, pg.NumericValueOutOfRange):
+        # The only number that a request makes is that of the run.
+        return "the pipeline's last run has the highest number there is: say which jobinstance"
+    return _first_line(error)
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return str(error).strip().split("\n", maxsplit=1)[0]

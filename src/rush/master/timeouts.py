@@ -4,7 +4,8 @@ Task: fail what has taken too long, and what was with workers that have died.
 A supervisor kills at the deadline and reports; this acts on deadline plus grace, for
 supervisors that cannot. A worker is dead when its lease is over, or when its database
 session has ended and has not come back within a short grace. Death is declared first,
-which raises its generation; then what it held is inherited, in the same transaction.
+which raises its generation; then what it held is inherited, in the same transaction. Sessions
+that its jobs have open are ended: a frozen one would keep its locks.
 
 The early sign is not believed of workers that vanish together, nor soon after the server
 began: then it was the server, or the net, and only their leases tell.
@@ -26,6 +27,8 @@ log = logging.getLogger("rush.master")
 
 #: A master that has not looked for workers for so many seconds could not.
 GAP = 5.0
+#: A database's clock that gains or loses more than this between two looks, in seconds, has jumped.
+JUMP = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,6 +45,8 @@ class Timeouts:
     _gone: dict[tuple[str, int], float] = field(default_factory=dict[tuple[str, int], float])
     _since: float = field(default_factory=time.monotonic)
     _looked_at: float = field(default_factory=time.monotonic)
+    #: How far the database's clock was ahead of the monotonic one: not less than, not more than.
+    _offset: tuple[float, float] | None = None
 
     def fail_overdue(self, round: Round) -> None:
         with round.transaction() as session:
@@ -58,6 +63,8 @@ class Timeouts:
         with round.transaction() as session:
             gone = self._believed_gone(session)
             names = self._declare_dead(session, gone)
+            if names:
+                workers.end_jobs(session, names)
             freed = runs.inherit(session, poison_limit=self.poison_limit, limit=BATCH)
         self._mind_the_gap()
         for name in names:
@@ -76,6 +83,24 @@ class Timeouts:
             self._since = now
         self._looked_at = now
 
+    def _mind_the_clock(self, session: Session) -> float:
+        """
+        A database whose clock has jumped says that leases are over which are not: they are not
+        judged until all have had time to renew them. Returns how long the server says it is up.
+        """
+        asked = time.monotonic()
+        alive = workers.workers_alive(session)
+        now = time.monotonic()
+        said = alive.now.timestamp()
+        earliest, latest = said - now, said - asked
+        if self._offset is not None:
+            behind, ahead = self._offset
+            if earliest > ahead + JUMP or latest < behind - JUMP:
+                log.warning("the database's clock has jumped by %+.0f s", earliest - behind)
+                self._since = now
+        self._offset = (earliest, latest)
+        return alive.server_up.total_seconds()
+
     def _believed_gone(self, session: Session) -> list[tuple[str, int]]:
         now = time.monotonic()
         gone = workers.sessions_gone(session)
@@ -87,8 +112,9 @@ class Timeouts:
         return [key for key, since in self._gone.items() if now - since >= self.gone_for]
 
     def _declare_dead(self, session: Session, gone: Sequence[tuple[str, int]]) -> list[str]:
-        up = workers.workers_alive(session).server_up.total_seconds()
-        if up < self.outage_grace:
+        up = self._mind_the_clock(session)
+        # Less than nothing: the clock went back, and the server is older than it says.
+        if 0 <= up < self.outage_grace:
             return []
         settled = time.monotonic() - self._since >= self.outage_grace
         return workers.declare_dead(session, gone, leases=settled)

@@ -1,7 +1,9 @@
 """
 Connections to PostgreSQL, which notice in seconds that the other side is gone.
 
-Nothing here is a start-up option, so PgBouncer may stand in between.
+Nothing here is a start-up option, so PgBouncer may stand in between. It is recognised by this:
+the session that it says it is is not the one that the server says it is. It may have any mode,
+so the least is taken for granted (`Session` tells what that means).
 """
 
 from __future__ import annotations
@@ -39,7 +41,14 @@ def connect(
         connection = psycopg.connect(make_conninfo("", **options), autocommit=True)
     except psycopg.OperationalError as error:
         raise DatabaseError(f"cannot connect to {redacted(url)}: {_reason(error)}") from error
-    connection.execute("SET TIME ZONE 'UTC'")
+    # The role's own styles may be such that psycopg cannot read them.
+    rows = connection.execute(
+        "SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO', false),"
+        " set_config('IntervalStyle', 'postgres', false), pg_backend_pid()"
+    ).fetchall()
+    if rows[0][-1] != connection.info.backend_pid:
+        # Nor does psycopg prepare anything then.
+        connection.prepare_threshold = None
     connection.autocommit = autocommit
     return connection
 

@@ -14,11 +14,17 @@ class TermOver(Exception):
 
 
 def elect(
-    session: Session, registration: Registration, *, expiry: float, gone_term: int | None
+    session: Session,
+    registration: Registration,
+    *,
+    expiry: float,
+    gone_term: int | None,
+    seen: int = 0,
 ) -> int | None:
     """
     Take the token, for so many seconds. `gone_term` is a term whose holder's session was
-    seen to be gone. Returns the new term; None: somebody holds it.
+    seen to be gone, `seen` the highest term that this worker has heard of. Returns the new
+    term; None: somebody holds it.
     """
     row = session.one(
         "elect",
@@ -26,16 +32,26 @@ def elect(
         generation=registration.generation,
         expiry=expiry,
         gone_term=gone_term,
+        seen=seen,
+        pooled=session.pooled,
     )
     return None if row is None else row.term
 
 
-def renew(session: Session, term: int, *, expiry: float) -> bool:
-    return session.one("renew", term=term, expiry=expiry) is not None
+def renew(session: Session, registration: Registration, term: int, *, expiry: float) -> bool:
+    row = session.one(
+        "renew",
+        worker=registration.name,
+        generation=registration.generation,
+        term=term,
+        expiry=expiry,
+        pooled=session.pooled,
+    )
+    return row is not None
 
 
-def resign(session: Session, term: int) -> None:
-    session.run("resign", term=term)
+def resign(session: Session, registration: Registration, term: int) -> None:
+    session.run("resign", worker=registration.name, generation=registration.generation, term=term)
 
 
 def fence(session: Session, term: int) -> Callable[[], bool]:

@@ -17,9 +17,9 @@ from rush.domain.states import JobState, RunState, WorkerState
 from rush.store.session import Session
 
 
-def pipelines(session: Session, *, runs: int = 10) -> list[PipelineRow]:
-    """Every pipeline, each with so many of its last runs."""
-    return [_pipeline(row) for row in session.many("list_pipelines", runs=runs)]
+def pipelines(session: Session, *, runs: int = 10, name: str | None = None) -> list[PipelineRow]:
+    """Every pipeline, or the one of that name, each with so many of its last runs."""
+    return [_pipeline(row) for row in session.many("list_pipelines", runs=runs, name=name)]
 
 
 def pipeline(session: Session, name: str) -> DefinitionRow | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -78,8 +79,9 @@ def assign(session: Session, queue_set: str) -> Callable[[], list[Handed]]:
     Hand Ready jobs to workers of these queues that have free slots. What is returned waits
     for the answer.
     """
+    since = time.monotonic()
     rows = session.send("assign", queues=queue_set, claim_id=secrets.randbits(62))
     return lambda: [
-        Handed(row.worker_id, row.generation, Claim._make(row[: len(Claim._fields)]))
+        Handed(row.worker_id, row.generation, Claim._make(row[: len(Claim._fields)]), since)
         for row in rows()
     ]

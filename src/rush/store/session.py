@@ -7,7 +7,7 @@ file of the same name, or a few of them in one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -22,14 +22,19 @@ Connection = psycopg.Connection[Any]
 
 class Session:
     """
-    Runs named statements on a connection. Each is prepared at its first use, unless the
-    connection goes through a pooler that does not keep sessions.
+    Runs named statements on a connection. Each is prepared at its first use.
+
+    Behind a pooler a connection may be with another session of the server in each transaction.
+    So nothing of it may rest on a session then: nothing is prepared, what is set is set for a
+    transaction, and there are no bells to listen for.
     """
 
     def __init__(self, connection: Connection, schema: str, *, prepare: bool = True) -> None:
         self.connection = connection
         self.schema = schema
-        self.prepare = prepare
+        #: `database.connect` leaves it so when it has met a pooler.
+        self.pooled = connection.prepare_threshold is None
+        self.prepare = prepare and not self.pooled
         self._queries = load(schema)
         self._cursor = psycopg.RawCursor(connection, row_factory=namedtuple_row)
 
@@ -42,6 +47,12 @@ class Session:
         settings = {"jit": "off", "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
         if keyed:
             settings |= {"enable_hashjoin": "off", "enable_mergejoin": "off"}
+        self.set(settings)
+
+    def set(self, settings: Mapping[str, str]) -> None:
+        """Set parameters of this session. One that may be everybody's is left as it is."""
+        if self.pooled:
+            return
         for name, value in settings.items():
             self.execute(sql.SQL("SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
 
@@ -75,10 +86,15 @@ class Session:
         return self.transaction()
 
     def listen(self, *channels: str) -> None:
+        """Hear bells from now on, where there is a session that can."""
+        if self.pooled:
+            return
         for name in channels:
             self.execute(sql.SQL("LISTEN {}").format(sql.Identifier(name)))
 
     def unlisten(self, *channels: str) -> None:
+        if self.pooled:
+            return
         for name in channels:
             self.execute(sql.SQL("UNLISTEN {}").format(sql.Identifier(name)))
 

@@ -25,7 +25,7 @@ import contextlib
 import select
 import time
 from collections import deque, namedtuple
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
@@ -42,6 +42,8 @@ from rush.store.session import Connection, Session
 
 #: How long an answer is waited for, in seconds.
 PATIENCE = 20.0
+#: How long a transaction may rest between two statements, in seconds. None does, but for a busy machine.
+REST = 5.0
 
 _FINE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 
@@ -68,12 +70,30 @@ class Wire(Session):
         self._end: _Sent | None = None
         self._problem: psycopg.Error | None = None
         self._flushed = True
+        #: What each transaction begins with saying; and whether the one that is open has said it.
+        self._settings: dict[str, str] = {}
+        self._said = False
 
     def bound(self, patience: float) -> None:
-        """Wait so many seconds for an answer, and let the server give up a little before that."""
-        milliseconds = sql.Literal(int(patience * 900))
-        self.execute(sql.SQL("SET statement_timeout = {}").format(milliseconds))
+        """
+        Wait so many seconds for an answer, and let the server give up a little before that. It also
+        ends a session that rests in a transaction, or makes no end of one: that is of a process
+        that was frozen, and its locks are in the way of those who take its place.
+        """
+        settings = {
+            "statement_timeout": str(int(patience * 900)),
+            "idle_in_transaction_session_timeout": str(int(REST * 1000)),
+        }
+        if self.connection.info.server_version >= 170000:
+            settings["transaction_timeout"] = str(int(patience * 3000))
+        self.set(settings)
         self.patience = patience
+
+    def set(self, settings: Mapping[str, str]) -> None:
+        """Behind a pooler it is said anew in each transaction, in the same round trip."""
+        super().set(settings)
+        if self.pooled:
+            self._settings |= settings
 
     def send(self, name: str, /, **params: Any) -> Callable[[], list[Any]]:
         sent = self._send(name, params)
@@ -141,6 +161,9 @@ class Wire(Session):
             return True
         self._flushed = not self._pg.flush()
         self._pg.consume_input()
+        if not self._flushed:
+            # Reading what is here would wait for the path to take the rest.
+            return False
         while not end.results:
             if self._pg.is_busy():
                 return False
@@ -170,6 +193,7 @@ class Wire(Session):
         query = self._queries[name]
         values = [_dumped(params[parameter]) for parameter in query.parameters]
         self._enter()
+        self._say_settings()
         if not self.prepare:
             self._pg.send_query_params(query.numbered, values)
             return self._awaited(name)
@@ -190,6 +214,17 @@ class Wire(Session):
             self._pg.nonblocking = 1
             self._pg.enter_pipeline_mode()
 
+    def _say_settings(self) -> None:
+        if self._said or not self._settings:
+            return
+        self._said = True
+        # Not SET LOCAL, which wants a BEGIN: a transaction may be the statements up to the next sync.
+        calls = ", ".join(
+            f"set_config('{name}', '{value}', true)" for name, value in self._settings.items()
+        )
+        self._pg.send_query_params(f"SELECT {calls}".encode(), None)
+        self._awaited("settings")
+
     def _awaited(self, name: str, *, prepares: bool = False) -> _Sent:
         sent = _Sent(name, prepares, [])
         self._sent.append(sent)
@@ -201,7 +236,10 @@ class Wire(Session):
         """The answer to what was sent. Outside of a transaction it is committed then."""
         if not sent.results:
             if self._in_transaction:
-                self._pg.send_flush_request()
+                # A sync, though a flush would do: only after one does the server count how long
+                # this transaction rests.
+                self._pg.pipeline_sync()
+                self._sent.append(_Sent("sync", False, []))
                 self._read_until(sent)
             elif self._end is not None:
                 self._await_end()
@@ -227,6 +265,7 @@ class Wire(Session):
     def _finish(self) -> _Sent:
         """Mark the end of what belongs together: the server commits there, and answers."""
         self._pg.pipeline_sync()
+        self._said = False
         end = _Sent("sync", False, [])
         self._sent.append(end)
         return end

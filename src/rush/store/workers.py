@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from psycopg import errors as pg
+
 from rush.store.session import Session, array
 
 
@@ -55,10 +57,22 @@ def register(
         code=identity.code,
         lease=lease,
         dead_generation=dead_generation,
+        pooled=session.pooled,
     )
     if row is None:
         return None
     return Registration(id=row.id, name=identity.name, generation=row.generation, now=row.now)
+
+
+def timeline(session: Session) -> str | None:
+    """
+    The server's timeline. Another one than before means that a standby has been promoted, or a backup
+    restored: what was committed last may be gone. None: this server does not tell.
+    """
+    try:
+        return session.one("timeline").timeline
+    except (pg.InsufficientPrivilege, pg.FeatureNotSupported, pg.ObjectNotInPrerequisiteState):
+        return None
 
 
 def worker(session: Session, name: str) -> Any:
@@ -83,7 +97,12 @@ def heartbeat(
 
 
 def note_session(session: Session, registration: Registration) -> None:
-    session.run("note_session", name=registration.name, generation=registration.generation)
+    session.run(
+        "note_session",
+        name=registration.name,
+        generation=registration.generation,
+        pooled=session.pooled,
+    )
 
 
 def drain(session: Session, name: str, generation: int | None = None) -> int | None:
@@ -124,6 +143,11 @@ def declare_dead(
         now=now,
     )
     return [row.name for row in rows]
+
+
+def end_jobs(session: Session, names: Sequence[str]) -> None:
+    """End the sessions that jobs of these workers have open."""
+    session.run("end_jobs", names=array(names))
 
 
 def sessions_gone(session: Session) -> list[tuple[str, int]]:

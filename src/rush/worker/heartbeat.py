@@ -12,13 +12,16 @@ A lease is trusted only until (start of the attempt that renewed it + its length
 margin), on the monotonic clock: a slow answer never stretches it. An error is no
 renewal. A registration that finds no row on a heartbeat is over: somebody has declared
 this worker dead, and all that it holds is others'. It registers anew then.
+
+A server that is on another timeline than before was a standby, or comes from a backup, and may
+have lost what was committed last. Then a term is given up at once, and the registration is good
+only if the server knows it (what is held is compared in `reports`).
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import select
 import threading
 import time
 from collections.abc import Callable
@@ -28,8 +31,9 @@ from typing import Protocol
 
 import psycopg
 
+from rush.descriptors import readable
 from rush.errors import DatabaseError
-from rush.store import master_token, workers
+from rush.store import master_token, server, workers
 from rush.store.session import Session, channel
 from rush.store.workers import Identity, Registration
 from rush.worker.reports import Backoff
@@ -42,6 +46,11 @@ MARGIN = 1.0
 PROGRESS_EVERY = 1.0
 #: A session must be gone this long before its end is believed to be a death.
 GONE_FOR = 1.0
+
+POOLED = (
+    "the database is behind a pooler: bells are not heard here, so this worker looks every %g s "
+    "(poll_interval), and its death is noticed after %g s (worker_lease)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +112,10 @@ class Pulse:
         self._stopping = False
         self._retiring = False
         self._retired = threading.Event()
+        self._timeline: str | None = None
         self._term: int | None = None
+        #: The highest term that there has been, as far as is known here.
+        self._seen_term = 0
         self._term_until = 0.0
         self._beat_at = 0.0
         self._renew_at = 0.0
@@ -116,7 +128,10 @@ class Pulse:
     def register(self) -> Registration | None:
         """Enter the table, on the connection that the thread will use. None: the name is taken."""
         self._session = self._connect()
+        self._timeline = workers.timeline(self._session)
         self._registration = self._enter(self._session)
+        for trap in server.traps(self._session).told():
+            log.warning("%s", trap)
         return self._registration
 
     def start(self) -> None:
@@ -187,6 +202,9 @@ class Pulse:
 
     def _beat(self, session: Session) -> None:
         assert self._registration is not None
+        if session.pooled:
+            # The pooler's connection outlives the server that is behind it.
+            self._mind_the_timeline(session)
         began = time.monotonic()
         progress = self._progress()
         row = workers.heartbeat(
@@ -203,8 +221,9 @@ class Pulse:
             self._on_reload()
 
     def _renew(self, session: Session, term: int) -> None:
+        assert self._registration is not None
         began = time.monotonic()
-        if master_token.renew(session, term, expiry=self._terms.expiry):
+        if master_token.renew(session, self._registration, term, expiry=self._terms.expiry):
             self._term_until = self._trusted(began)
             self._leader.trust(self._term_until)
             self._renew_at = began + self._terms.expiry / 3
@@ -218,16 +237,21 @@ class Pulse:
         began = time.monotonic()
         self._stand_at = began + min(self._terms.poll, self._terms.expiry / 3)
         state = master_token.master(session)
+        self._seen_term = max(self._seen_term, state.term)
         gone_term = self._believed_gone(state, began)
         if not state.expired and gone_term is None:
             return
         term = master_token.elect(
-            session, self._registration, expiry=self._terms.expiry, gone_term=gone_term
+            session,
+            self._registration,
+            expiry=self._terms.expiry,
+            gone_term=gone_term,
+            seen=self._seen_term,
         )
         if term is None:
             return
         log.info("master in term %s", term)
-        self._term = term
+        self._term = self._seen_term = term
         self._term_until = self._trusted(began)
         self._renew_at = began + self._terms.expiry / 3
         # Told before anything else can fail: this term is renewed from now on.
@@ -262,13 +286,13 @@ class Pulse:
         if (term := self._term) is not None:
             # What this term still has open is waited for by whoever takes the next one.
             self._lose()
-            master_token.resign(session, term)
+            master_token.resign(session, self._registration, term)
             session.notify(channel(session.schema, "workers"))
             log.info("resigned from term %s", term)
         self._retired.set()
 
     def _register_anew(self, session: Session) -> None:
-        log.warning("this worker was declared dead; registering anew")
+        log.warning("this worker was declared dead, or is not known; registering anew")
         if self._term is not None:
             self._lose()
         registration = self._enter(session)
@@ -290,6 +314,8 @@ class Pulse:
             self._beat_at = began + self._terms.lease / 3
             self._listen(session, registration)
             self._on_clock(registration.now, began)
+            if session.pooled:
+                log.warning(POOLED, self._terms.poll, self._terms.lease)
         return registration
 
     def _dead_namesake(self, session: Session) -> int | None:
@@ -337,16 +363,17 @@ class Pulse:
         if self._stopping or (self._retiring and not self._retired.is_set()):
             timeout = 0.0
         connection = session.connection
-        ready, _, _ = select.select([connection, self._wake_reading], [], [], timeout)
+        ready = readable([connection.fileno(), self._wake_reading], timeout)
         if self._wake_reading in ready:
             os.read(self._wake_reading, 4096)
-        if connection in ready:
+        if connection.fileno() in ready:
             connection.pgconn.consume_input()
             self._hear(session)
 
     def _reconnect(self) -> Session:
         session = self._connect()
         assert self._registration is not None
+        self._mind_the_timeline(session)
         self._listen(session, self._registration)
         workers.note_session(session, self._registration)
         self._session = session
@@ -354,6 +381,28 @@ class Pulse:
         # What was rung while nobody listened.
         self._on_bell()
         return session
+
+    def _mind_the_timeline(self, session: Session) -> None:
+        """
+        On another timeline nothing is ours that is not there: neither a term nor a registration,
+        whose numbers may be somebody else's by now.
+        """
+        timeline, known = workers.timeline(session), self._timeline
+        if timeline is None or timeline == known:
+            return
+        if known is None:
+            self._timeline = timeline
+            return
+        log.warning("the database has failed over, from timeline %s to %s: what was committed last may be lost",
+                    known, timeline)  # fmt: skip
+        if self._term is not None:
+            self._lose()
+        assert self._registration is not None
+        row = workers.worker(session, self._registration.name)
+        mine = (self._registration.generation, self._identity.host, self._identity.pid)
+        if row is None or (row.generation, row.host, row.pid) != mine:
+            self._register_anew(session)
+        self._timeline = timeline
 
     def _hang_up(self) -> None:
         if self._session is not None:

@@ -4,6 +4,7 @@ A runner as its supervisor sees it: a child process, its wire, and the tokens it
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -28,20 +29,27 @@ class RunnerProcess:
     """
     One runner. It leads a process group, so that killing the group ends all that its job
     has started; and it holds the reading end of a pipe, its lifeline, whose writing end dies
-    with this process.
+    with this process. Raises OSError where the system has no room for one more.
     """
 
     def __init__(self, template: Template, greeting: Greeting) -> None:
-        ours, theirs = socket.socketpair()
-        self._channel = Channel(ours)
-        self._baton = Baton.pipe()
-        lifeline, self._life = os.pipe()
-        self._output, output = os.pipe()
-        os.set_blocking(self._output, False)
-        self._process = template.fork((theirs.fileno(), self._baton.reading, lifeline, output))
-        theirs.close()
-        os.close(lifeline)
-        os.close(output)
+        # What is opened before the system has no room for more is closed again.
+        with contextlib.ExitStack() as opened, contextlib.ExitStack() as given:
+            ours, theirs = socket.socketpair()
+            opened.callback(ours.close)
+            given.callback(theirs.close)
+            self._channel = Channel(ours)
+            self._baton = Baton.pipe()
+            opened.callback(self._baton.close)
+            lifeline, self._life = os.pipe()
+            opened.callback(os.close, self._life)
+            given.callback(os.close, lifeline)
+            self._output, output = os.pipe()
+            opened.callback(os.close, self._output)
+            given.callback(os.close, output)
+            os.set_blocking(self._output, False)
+            self._process = template.fork((theirs.fileno(), self._baton.reading, lifeline, output))
+            opened.pop_all()
         self._rest = b""
         self.code = greeting["code"]
         self._defined: set[int] = set()

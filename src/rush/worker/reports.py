@@ -14,6 +14,9 @@ every part of it changes nothing the second time. Outcomes are fenced by their t
 those that had been committed are refused then, and their archive rows tell that they
 had been. Claims that were committed unheard come to light because the first thing asked
 on a new connection is what this worker holds.
+
+After a failover the database may say that this worker holds what had been over, and was lost.
+That is not begun a second time under its token: it is given back, for another hand-out.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from psycopg import errors as pg
 from rush.domain.records import Answer, Claim, CompiledJob, LogPart, Outcome
 from rush.errors import DatabaseError
 from rush.store import held as store
+from rush.store import workers
 from rush.store.wire import Wire
 from rush.store.workers import Registration
 
@@ -59,6 +63,9 @@ class Request:
     idle: bool = False
     #: Ask what this worker holds.
     ask_held: bool = False
+    #: The database has failed over since this was begun: what it says is held and is not known
+    #: here may have been over already.
+    failed_over: bool = False
     #: Ask for the results of these runs, by the token of the job that wants them.
     results_of: dict[int, int] = field(default_factory=dict[int, int])
 
@@ -107,6 +114,7 @@ class Reporter:
         self._replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
         self._session: Wire | None = None
         self._under_way: _UnderWay | None = None
+        self._timeline: str | None = None
         self._compiled: dict[int, CompiledJob] = {}
         self._stopping = threading.Event()
         self.registration = registration
@@ -254,9 +262,15 @@ class Reporter:
         if self._session is None or self._session.connection.closed:
             self._session = self._connect()
             self._session.settle_plans(keyed=True)
+            self._mind_the_timeline(self._session, request)
             # What was committed without our hearing of it must come to light.
             request.ask_held = True
         return self._session
+
+    def _mind_the_timeline(self, session: Wire, request: Request) -> None:
+        timeline, known = workers.timeline(session), self._timeline
+        self._timeline = timeline or known
+        request.failed_over |= known is not None and timeline not in (None, known)
 
     def _hang_up(self) -> None:
         if self._session is not None:

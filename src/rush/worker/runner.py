@@ -12,6 +12,7 @@ greeting, a `Greeting` as an object.
 from __future__ import annotations
 
 import _signal  # pyright: ignore[reportMissingImports] (`signal.getsignal` makes an enum: 10 µs)
+import codecs
 import contextlib
 import copy
 import io
@@ -35,8 +36,11 @@ from rush.worker.channel import Baton, Channel, Message
 
 if TYPE_CHECKING:
     import psycopg
+    from _typeshed import ReadableBuffer as Buffer
 
 LOGGER = "job"
+#: What is nested deeper is looked at before it is kept.
+MAX_DEPTH = 64
 
 #: What the time and the level in front of a line take up, in characters.
 LINE_HEAD = 32
@@ -284,8 +288,10 @@ class Runner:
         try:
             outcome = self._outcome(attempt)
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                # It may be any, or none: the job's doing.
+                with contextlib.suppress(Exception):
+                    stream.flush()
             attempt.close()
             self.current = None
         return ["end", token, time.monotonic(), outcome]
@@ -303,7 +309,7 @@ class Runner:
         except ResultRefused as error:
             return _failed("too large" if error.too_large else "raised", str(error), None)
         except SystemExit as error:
-            return _failed("exited", f"SystemExit: {error.code}", error)
+            return _failed("exited", _last_line(error), error)
         except BaseException as error:
             return _failed("raised", _last_line(error), error)
         return None if result is None else {"outcome": "Complete", "result": result}
@@ -314,7 +320,9 @@ class Runner:
         try:
             text = json.dumps(value, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
-            raise ResultRefused(f"the result cannot be kept as JSON: {error}") from None
+            raise ResultRefused(
+                f"the result cannot be kept as JSON: {_why_not(value, error)}"
+            ) from None
         limit = self.greeting["max_result_bytes"]
         if len(text) > limit:
             raise ResultRefused(
@@ -322,7 +330,8 @@ class Runner:
                 "keep large data in a table or a file, and return where it is",
                 too_large=True,
             )
-        if "\\u0000" in text or "\\ud" in text.lower():
+        deep = text.count("[") + text.count("{") > MAX_DEPTH
+        if deep or "\\u0000" in text or "\\ud" in text.lower():
             _refuse_unstorable(text)
         return text
 
@@ -389,9 +398,16 @@ class Forward(logging.Handler):
 
 
 class Printed(io.TextIOBase):
-    """What a job prints: each line is a log line."""
+    """
+    What a job prints: each line is a log line. `buffer` takes bytes, as that of a file does;
+    what is no UTF-8 in them is escaped.
+    """
+
+    encoding = "utf-8"
+    errors = "backslashreplace"
 
     def __init__(self, runner: Runner, level: str) -> None:
+        self.buffer = PrintedBytes(self)
         self._runner = runner
         self._level = level
         self._rest = ""
@@ -409,9 +425,34 @@ class Printed(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        rest, self._rest = self._rest, ""
+        rest, self._rest = self._rest + self.buffer.rest(), ""
         if rest:
             self._runner.log(self._level, rest)
+
+
+class PrintedBytes(io.RawIOBase):
+    """What a job writes as bytes is text in the end."""
+
+    def __init__(self, printed: Printed) -> None:
+        self._printed = printed
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Buffer, /) -> int:
+        whole = bytes(data)
+        self._printed.write(self._decoder.decode(whole))
+        return len(whole)
+
+    def flush(self) -> None:
+        self._printed.flush()
+
+    def rest(self) -> str:
+        """The beginning of a character whose end did not come."""
+        text = self._decoder.decode(b"", final=True)
+        self._decoder.reset()
+        return text
 
 
 def main(wire: int, baton: int, lifeline: int) -> None:
@@ -496,12 +537,26 @@ def _traceback(error: BaseException) -> str:
     )
 
 
+def _why_not(value: object, error: Exception) -> str:
+    """What of a value is no JSON, and where; Python does not say where."""
+    from rush.domain.strictjson import check
+    from rush.errors import DefinitionError
+
+    if "Circular" in str(error):
+        return "it contains itself"
+    try:
+        check(value, limit=sys.maxsize)
+    except DefinitionError as found:
+        return str(found)
+    return str(error)
+
+
 def _refuse_unstorable(text: str) -> None:
-    """PostgreSQL keeps neither NUL nor half a surrogate pair."""
+    """PostgreSQL keeps neither NUL nor half a surrogate pair, and not everybody reads what is deep."""
     from rush.domain.strictjson import check
     from rush.errors import DefinitionError
 
     try:
-        check(json.loads(text))
+        check(json.loads(text), limit=sys.maxsize)
     except DefinitionError as error:
         raise ResultRefused(f"the result cannot be kept as JSON: {error}") from None

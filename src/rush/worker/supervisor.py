@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import select
 import selectors
 import signal
 import time
@@ -29,6 +28,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from rush.descriptors import readable
 from rush.domain.records import Claim, CompiledJob, LogPart, Outcome
 from rush.logs import job_lines, utc_second
 from rush.worker.process import RunnerProcess
@@ -60,6 +60,10 @@ AHEAD_LIMIT = 250
 LOG_EVERY = 0.5
 #: Between telling a job that it is cancelled and SIGTERM.
 CANCEL_NOTICE = 1.0
+#: A runner that could not be started, or ended before it had a job, is replaced after so long.
+REFILL_AFTER = 1.0
+#: While there is no runner at all, jobs wait this long for one before they go to others.
+WITHOUT_RUNNERS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +129,7 @@ class Supervisor:
         self._progress: Progress = {}
         self._clock: tuple[float, float] | None = None
         self._stopping = False
+        self._refill_at = 0.0
 
     # What the worker sees -----------------------------------------------------------
 
@@ -139,19 +144,22 @@ class Supervisor:
         return self._progress
 
     def room(self) -> int:
-        """How many more jobs this worker can take: its free slots, and short ones ahead."""
+        """
+        How many more jobs this worker can take: its free slots, and short ones ahead. A slot
+        whose runner could not be started is none.
+        """
         if self._stopping:
             return 0
-        ahead = min(AHEAD_LIMIT, int(AHEAD / self._mean)) * self.limits.slots
-        return max(0, self.limits.slots + ahead - len(self._held))
+        slots = len(self._runners)
+        ahead = min(AHEAD_LIMIT, int(AHEAD / self._mean)) * slots
+        return max(0, slots + ahead - len(self._held))
 
     def idle(self) -> bool:
         """Whether a slot is free."""
-        return len(self._held) < self.limits.slots
+        return len(self._held) < len(self._runners)
 
     def start(self) -> None:
-        while len(self._runners) < self.limits.slots:
-            self._add_runner()
+        self._fill()
 
     def watch(self, descriptor: int, called: Callable[[], None]) -> None:
         """Call something when a file descriptor can be read: at once, whatever the runners do."""
@@ -182,7 +190,7 @@ class Supervisor:
         if timeout > LINGER and self._runners_are_supplied():
             # What they say can wait a moment, and is cheaper to hear at once.
             attended = [self._attended[0]] if self._attended is not None else []
-            select.select([*self._watched, *attended], [], [], LINGER)
+            readable([*self._watched, *attended], LINGER)
             timeout -= LINGER
         for key, _ in self._selector.select(timeout):
             # What an earlier one of these calls has closed is called no more.
@@ -226,7 +234,7 @@ class Supervisor:
         for claim in reply.answer.claims:
             self._accept(claim, reply.compiled)
         if reply.held is not None:
-            self._compare(reply.held, reply.compiled)
+            self._compare(reply.held, reply.compiled, failed_over=reply.request.failed_over)
         self._dispatch()
 
     def take_over(self, claims: Sequence[Claim], compiled: Mapping[int, CompiledJob]) -> None:
@@ -302,10 +310,13 @@ class Supervisor:
         else:
             self._queue.append(held)
 
-    def _compare(self, rows: list[Claim], compiled: Mapping[int, CompiledJob]) -> None:
+    def _compare(
+        self, rows: list[Claim], compiled: Mapping[int, CompiledJob], *, failed_over: bool
+    ) -> None:
         """
         Start what is ours unheard of, end what is ours no more, hear of cancelled runs. These rows
-        are older than what has ended here since they were asked for.
+        are older than what has ended here since they were asked for. After a failover what is
+        unheard of is given back: it may have been over, under this same token.
         """
         rows_by_token = {claim.token: claim for claim in rows}
         for token, held in list(self._held.items()):
@@ -317,7 +328,11 @@ class Supervisor:
         told |= {claim.token for claim in self._request.given_back}
         told |= set(self._request.committed)
         for token, claim in rows_by_token.items():
-            if token not in self._held and token not in told:
+            if token in self._held or token in told:
+                continue
+            if failed_over:
+                self._request.given_back.append(claim)
+            else:
                 self._accept(claim, compiled)
 
     def _end_or_drop(self, held: Held, ending: Ending) -> None:
@@ -529,8 +544,10 @@ class Supervisor:
                     ),
                 )
         self._remove(runner)
-        if not self._stopping:
-            self._add_runner()
+        if runner.jobs == 0 and not runner.tokens and not runner.retiring:
+            # Whatever ends it so soon ends the next one too.
+            self._refill_at = time.monotonic() + REFILL_AFTER
+        self._fill()
         self._dispatch()
 
     # Time ---------------------------------------------------------------------------
@@ -551,9 +568,11 @@ class Supervisor:
         for held in list(self._held.values()):
             if held.escalate_at is not None and now >= held.escalate_at:
                 self._escalate(held, now)
+        self._fill()
         if self._queue:
             self._dispatch()
-            if self._queue and now - self._queue[0].queued_at >= LONG and self._all_long():
+            patience = LONG if self._runners else WITHOUT_RUNNERS
+            if self._queue and now - self._queue[0].queued_at >= patience and self._all_long():
                 self._give_back_queued()
         if now >= self._log_at:
             self._log_at = now + LOG_EVERY
@@ -584,6 +603,8 @@ class Supervisor:
             if held.lines:
                 due.append(self._log_at)
         due += [h.escalate_at for h in self._held.values() if h.escalate_at is not None]
+        if len(self._runners) < self.limits.slots and not self._stopping:
+            due.append(self._refill_at)
         return min(due, default=None)
 
     def _end(self, held: Held, ending: Ending, *, now: bool = False) -> None:
@@ -736,6 +757,19 @@ class Supervisor:
         return f"{utc_second(seconds)}.{milliseconds:03d}Z"
 
     # Runners ------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        """A runner for each slot, as far as the system has room for them."""
+        while (
+            len(self._runners) < self.limits.slots
+            and not self._stopping
+            and time.monotonic() >= self._refill_at
+        ):
+            try:
+                self._add_runner()
+            except OSError as error:
+                log.error("no runner could be started, trying again: %s", error)
+                self._refill_at = time.monotonic() + REFILL_AFTER
 
     def _add_runner(self) -> None:
         runner = self._start_runner()

@@ -93,7 +93,11 @@ class Worker:
         self._reload = False
         #: What the master in this same process has handed over.
         self._handed: deque[Handed] = deque()
+        #: When an answer about what is held was last heard.
+        self._looked_at = 0.0
         self._over: Registration | None = None
+        #: What is awaited was asked for by a registration that is over.
+        self._outlived = False
         self._poll_at = 0.0
         self._watch_at = 0.0
         self._ready = False
@@ -171,15 +175,16 @@ class Worker:
 
     def _take_over(self, reporter: Reporter) -> None:
         """
-        Begin what the master in this same process has handed over. While an answer about what
-        is held is awaited, which may be older, or where the jobs are not known yet, it is
-        looked up like what another master hands over.
+        Begin what the master in this same process has handed over. It is looked up, like what
+        another master hands over, where the jobs are not known yet, and where an answer about
+        what is held is awaited, which may be older, or has been heard since it was handed out:
+        then it may have been begun already, and be over.
         """
         assert self._registration is not None
         handed = [self._handed.popleft() for _ in range(len(self._handed))]
         claims = [e.claim for e in handed if e.generation == self._registration.generation]
         compiled = reporter.known(claims)
-        if compiled is None:
+        if compiled is None or any(e.since <= self._looked_at for e in handed):
             self._rung = True
         else:
             self.supervisor.take_over(claims, compiled)
@@ -216,6 +221,13 @@ class Worker:
         self._attend(reporter)
         if reply is None:
             return
+        if self._outlived:
+            self._outlived = False
+            # What it brings may be others' by now: what is ours is looked up.
+            reply.answer.claims, reply.held = [], None
+            self._rung = True
+        if reply.held is not None:
+            self._looked_at = time.monotonic()
         answer = reply.answer
         filled = bool(reply.request.want) and len(answer.claims) >= reply.request.want
         unasked = self._ready and not reply.request.want
@@ -240,6 +252,7 @@ class Worker:
         self._registration = registration
         self._master.bind(registration.id, self._ring, self._hand)
         self.supervisor.let_go()
+        self._outlived = reporter.busy
         reporter.registration = registration
         self._rung = True
 
@@ -265,12 +278,15 @@ class Worker:
     def _unsettled(self, reporter: Reporter) -> bool:
         return (
             self._rung
+            or bool(self._handed)
             or bool(self.supervisor.holding)
             or self.supervisor.has_news()
             or reporter.busy
         )
 
     def _settle(self, pulse: Pulse, reporter: Reporter) -> None:
+        if self._handed:
+            self._take_over(reporter)
         self._converse(pulse, reporter, claim=False)
         self.supervisor.wait(0.1)
         self._hear(pulse, reporter)

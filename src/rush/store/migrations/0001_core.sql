@@ -31,7 +31,14 @@ CREATE TABLE rush.pipeline (
                 CHECK (name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'),
     definition  jsonb NOT NULL
                 CONSTRAINT pipeline_definition_is_an_object
-                CHECK (jsonb_typeof(definition) = 'object'),
+                CHECK (jsonb_typeof(definition) = 'object')
+                CONSTRAINT pipeline_definition_is_not_huge CHECK (length(definition::text) <= 4194304)
+                CONSTRAINT pipeline_definition_is_not_nested_deeper_than_64
+                CHECK (NOT jsonb_path_exists(
+                    definition, 'strict $.**{64 to last} ? (@.type() == "object" || @.type() == "array")'))
+                CONSTRAINT pipeline_definition_has_no_number_of_over_1000_digits
+                CHECK (NOT jsonb_path_exists(
+                    definition, 'strict $.** ? (@.type() == "number" && (@ >= 1e1000 || @ <= -1e1000))')),
     paused      boolean NOT NULL DEFAULT false,
     created_at  timestamptz NOT NULL DEFAULT statement_timestamp()
 );
@@ -65,17 +72,32 @@ CREATE TABLE rush.pipeline_job (
     name              text COLLATE "C" NOT NULL
                       CONSTRAINT job_name_is_plain
                       CHECK (name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'),
-    class_name        text NOT NULL,
-    timeout_seconds   double precision NOT NULL CONSTRAINT timeout_is_positive CHECK (timeout_seconds > 0),
-    retry_gap_seconds double precision NOT NULL CONSTRAINT retry_gap_is_not_negative CHECK (retry_gap_seconds >= 0),
-    retry_limit       int NOT NULL CONSTRAINT retry_limit_is_not_negative CHECK (retry_limit >= 0),
-    queue             text COLLATE "C" NOT NULL,
-    priority          int NOT NULL,
+    class_name        text NOT NULL
+                      CONSTRAINT job_class_is_a_dotted_path
+                      CHECK (class_name ~ '^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$'),
+    timeout_seconds   double precision NOT NULL
+                      CONSTRAINT timeout_is_positive CHECK (timeout_seconds > 0)
+                      CONSTRAINT timeout_is_at_most_30_days CHECK (timeout_seconds <= 2592000),
+    retry_gap_seconds double precision NOT NULL
+                      CONSTRAINT retry_gap_is_not_negative CHECK (retry_gap_seconds >= 0)
+                      CONSTRAINT retry_gap_is_at_most_30_days CHECK (retry_gap_seconds <= 2592000),
+    retry_limit       int NOT NULL
+                      CONSTRAINT retry_limit_is_not_negative CHECK (retry_limit >= 0)
+                      CONSTRAINT retry_limit_is_at_most_100 CHECK (retry_limit <= 100),
+    queue             text COLLATE "C" NOT NULL
+                      CONSTRAINT job_queue_is_plain
+                      CHECK (queue ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'),
+    priority          int NOT NULL
+                      CONSTRAINT job_priority_is_sensible CHECK (priority BETWEEN -1000 AND 1000),
     limited           boolean NOT NULL DEFAULT false,
-    isolation         text NOT NULL,
-    on_lost_contact   text NOT NULL,
-    params            jsonb NOT NULL,
-    predecessors      int NOT NULL,
+    isolation         text NOT NULL
+                      CONSTRAINT job_isolation_is_known CHECK (isolation IN ('warm', 'process')),
+    on_lost_contact   text NOT NULL
+                      CONSTRAINT job_on_lost_contact_is_known CHECK (on_lost_contact IN ('continue', 'kill')),
+    params            jsonb NOT NULL
+                      CONSTRAINT job_params_are_an_object CHECK (jsonb_typeof(params) = 'object'),
+    predecessors      int NOT NULL
+                      CONSTRAINT predecessors_is_a_count CHECK (predecessors >= 0),
     hand_off_to       bigint,
     ends_run          boolean NOT NULL,
     UNIQUE (version_id, position),
@@ -130,7 +152,13 @@ CREATE TABLE rush.run_request (
                     CONSTRAINT request_action_is_known CHECK (action IN ('start', 'cancel')),
     params          jsonb
                     CONSTRAINT request_params_are_an_object CHECK (jsonb_typeof(params) = 'object')
-                    CONSTRAINT request_params_are_not_huge CHECK (octet_length(params::text) <= 1048576),
+                    CONSTRAINT request_params_are_not_huge CHECK (length(params::text) <= 1048576)
+                    CONSTRAINT request_params_are_not_nested_deeper_than_64
+                    CHECK (NOT jsonb_path_exists(
+                        params, 'strict $.**{64 to last} ? (@.type() == "object" || @.type() == "array")'))
+                    CONSTRAINT request_params_have_no_number_of_over_1000_digits
+                    CHECK (NOT jsonb_path_exists(
+                        params, 'strict $.** ? (@.type() == "number" && (@ >= 1e1000 || @ <= -1e1000))')),
     status          text NOT NULL DEFAULT 'Pending'
                     CONSTRAINT request_status_is_known CHECK (status IN ('Pending', 'Accepted', 'Rejected')),
     reason          text,
@@ -138,7 +166,9 @@ CREATE TABLE rush.run_request (
     idempotency_key text
                     CONSTRAINT request_idempotency_key_is_short
                     CHECK (length(idempotency_key) BETWEEN 1 AND 200),
-    created_at      timestamptz NOT NULL DEFAULT statement_timestamp(),
+    created_at      timestamptz NOT NULL DEFAULT statement_timestamp()
+                    CONSTRAINT request_created_at_is_on_the_calendar
+                    CHECK (created_at BETWEEN '1970-01-01Z' AND '9999-01-01Z'),
     created_by      text NOT NULL DEFAULT session_user,
     decided_at      timestamptz,
     CONSTRAINT request_undecided_while_pending CHECK ((status = 'Pending') = (decided_at IS NULL)),
@@ -161,7 +191,7 @@ CREATE TABLE rush.run (
     version_id  bigint NOT NULL,
     state       text NOT NULL
                 CONSTRAINT run_state_is_known CHECK (state IN ('Running', 'Complete', 'Stuck', 'Cancelled')),
-    round       int NOT NULL DEFAULT 1,
+    round       int NOT NULL DEFAULT 1 CONSTRAINT run_round_is_positive CHECK (round > 0),
     open        int NOT NULL CONSTRAINT run_open_is_a_count CHECK (open >= 0),
     stuck       int NOT NULL DEFAULT 0 CONSTRAINT run_stuck_is_a_count CHECK (stuck >= 0),
     cancelling  boolean NOT NULL DEFAULT false,
@@ -172,6 +202,10 @@ CREATE TABLE rush.run (
     started_at  timestamptz NOT NULL,
     finished_at timestamptz,
     UNIQUE (pipeline, jobinstance),
+    CONSTRAINT run_times_are_on_the_calendar CHECK (
+        created_at BETWEEN '1970-01-01Z' AND '9999-01-01Z'
+        AND started_at BETWEEN '1970-01-01Z' AND '9999-01-01Z'
+        AND (finished_at IS NULL OR finished_at BETWEEN '1970-01-01Z' AND '9999-01-01Z')),
     CONSTRAINT run_finished_when_it_rests CHECK ((state = 'Running') = (finished_at IS NULL))
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
 COMMENT ON TABLE rush.run IS 'One execution of a pipeline.';
@@ -221,7 +255,11 @@ CREATE TABLE rush.run_state (
         (state = 'Running') = (started_at IS NOT NULL)
         AND (state = 'Running') = (deadline_at IS NOT NULL)
         AND (state <> 'Running' OR (worker IS NOT NULL AND attempt >= 1))),
-    CONSTRAINT failed_has_a_time CHECK (state NOT IN ('Failed', 'Stuck') OR failed_at IS NOT NULL)
+    CONSTRAINT failed_has_a_time CHECK (state NOT IN ('Failed', 'Stuck') OR failed_at IS NOT NULL),
+    -- What no calendar has, such as infinity, Python cannot read: one such row would stop the master.
+    CONSTRAINT times_are_on_the_calendar CHECK (
+        ready_at BETWEEN '1970-01-01Z' AND '9999-01-01Z'
+        AND (deadline_at IS NULL OR deadline_at BETWEEN '1970-01-01Z' AND '9999-01-01Z'))
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
         autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE rush.run_state IS
@@ -364,6 +402,8 @@ CREATE TABLE rush.alert (
     created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     tries      int NOT NULL DEFAULT 0,
     next_at    timestamptz NOT NULL DEFAULT statement_timestamp()
+               CONSTRAINT alert_next_at_is_on_the_calendar
+               CHECK (next_at BETWEEN '1970-01-01Z' AND '9999-01-01Z')
 );
 COMMENT ON TABLE rush.alert IS 'Calls of the alert hook that are still to be made.';
 
@@ -378,7 +418,7 @@ CREATE TABLE rush.worker (
     state            text NOT NULL
                      CONSTRAINT worker_state_is_known CHECK (state IN ('Alive', 'Draining', 'Dead')),
     slots            int NOT NULL CONSTRAINT worker_slots_is_sensible CHECK (slots BETWEEN 1 AND 1000),
-    queues           text[] NOT NULL,
+    queues           text[] NOT NULL CONSTRAINT worker_serves_a_queue CHECK (cardinality(queues) > 0),
     host             text NOT NULL,
     boot_id          text NOT NULL,
     pid              int NOT NULL,
@@ -391,7 +431,11 @@ CREATE TABLE rush.worker (
     started_at       timestamptz NOT NULL DEFAULT statement_timestamp(),
     last_seen        timestamptz NOT NULL DEFAULT statement_timestamp(),
     lease_expires_at timestamptz NOT NULL,
-    UNIQUE (name, generation)
+    UNIQUE (name, generation),
+    CONSTRAINT worker_times_are_on_the_calendar CHECK (
+        started_at BETWEEN '1970-01-01Z' AND '9999-01-01Z'
+        AND last_seen BETWEEN '1970-01-01Z' AND '9999-01-01Z'
+        AND lease_expires_at BETWEEN '1970-01-01Z' AND '9999-01-01Z')
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE rush.worker IS 'Registered workers. One that leaves in good order takes its row with it.';
 COMMENT ON COLUMN rush.worker.generation IS
@@ -407,7 +451,9 @@ CREATE TABLE rush.master_token (
     backend_pid   int,
     backend_start timestamptz,
     elected_at    timestamptz,
-    expires_at    timestamptz NOT NULL DEFAULT 'epoch',
+    expires_at    timestamptz NOT NULL DEFAULT 'epoch'
+                  CONSTRAINT master_expires_on_the_calendar
+                  CHECK (expires_at BETWEEN '1970-01-01Z' AND '9999-01-01Z'),
     -- Makes the term a key column: FOR KEY SHARE lets renewals pass and holds up a take-over.
     UNIQUE (name, term)
 ) WITH (fillfactor = 50);

@@ -2,13 +2,15 @@
 
 -- name: elect :one
 -- Take the token when its lease is over, or its holder's session is gone. No row: it is held.
+-- The term is higher than any that this worker has `seen`: a standby may have lost the last ones.
 -- Waits for the transactions of the old term that are still open: they hold KEY SHARE on it.
 WITH elected AS (
     UPDATE rush.master_token t
-       SET term = greatest(t.term, (SELECT max(term) FROM rush.master_term)) + 1,
+       SET term = greatest(t.term, (SELECT max(term) FROM rush.master_term), %(seen)s::bigint) + 1,
            holder = w.name, generation = w.generation,
            backend_pid = pg_backend_pid(),
-           backend_start = (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()),
+           backend_start = (SELECT backend_start FROM pg_stat_activity
+                             WHERE pid = pg_backend_pid() AND NOT %(pooled)s),
            elected_at = clock_timestamp(),
            expires_at = clock_timestamp() + %(expiry)s * interval '1 second'
       FROM rush.worker w
@@ -25,17 +27,21 @@ WITH elected AS (
 SELECT term FROM elected;
 
 -- name: renew :one
--- Renew, only within the term and only while it lasts. No row: it is over.
+-- Renew, only within the term and only while it lasts. No row: it is over. The holder is named
+-- too: after a failover the number of a term that was lost may be another's.
 UPDATE rush.master_token
    SET expires_at = clock_timestamp() + %(expiry)s * interval '1 second',
        backend_pid = pg_backend_pid(),
-       backend_start = (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())
- WHERE term = %(term)s AND expires_at >= clock_timestamp()
+       backend_start = (SELECT backend_start FROM pg_stat_activity
+                         WHERE pid = pg_backend_pid() AND NOT %(pooled)s)
+ WHERE term = %(term)s AND holder = %(worker)s AND generation = %(generation)s
+   AND expires_at >= clock_timestamp()
 RETURNING term;
 
 -- name: resign :exec
 -- Expire the lease, never delete the row: the term must go on rising.
-UPDATE rush.master_token SET expires_at = 'epoch' WHERE term = %(term)s;
+UPDATE rush.master_token SET expires_at = 'epoch'
+ WHERE term = %(term)s AND holder = %(worker)s AND generation = %(generation)s;
 
 -- name: fence :one
 -- The first statement of each of the master's transactions. While it is open nobody can

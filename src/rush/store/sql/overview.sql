@@ -1,7 +1,8 @@
 -- What there is to see of pipelines, workers and the master.
 
 -- name: list_pipelines :many
--- Every pipeline with its newest version, what of it is live, and how its last runs stand.
+-- Every pipeline, or one of them, with its newest version, what of it is live, and how its
+-- last runs stand.
 SELECT p.name, v.version, p.paused, v.error, v.compiled_at IS NOT NULL AS compiled,
        coalesce(jsonb_array_length(CASE WHEN jsonb_typeof(p.definition -> 'jobs') = 'array'
                                         THEN p.definition -> 'jobs' END), 0) AS jobs,
@@ -22,6 +23,7 @@ SELECT p.name, v.version, p.paused, v.error, v.compiled_at IS NOT NULL AS compil
                   ORDER BY r.jobinstance DESC) AS runs
          FROM (SELECT * FROM rush.run r
                 WHERE r.pipeline = p.name ORDER BY r.jobinstance DESC LIMIT %(runs)s) r) last ON true
+ WHERE %(name)s::text IS NULL OR p.name = %(name)s
  ORDER BY p.name;
 
 -- name: pipeline_versions :many

@@ -7,8 +7,10 @@ INSERT INTO rush.worker AS w (name, state, slots, queues, host, boot_id, pid, ve
                               backend_pid, backend_start, lease_expires_at)
 SELECT %(name)s, 'Alive', %(slots)s, %(queues)s::text[], %(host)s, %(boot_id)s, %(pid)s, %(version)s, %(code)s,
        a.pid, a.backend_start, clock_timestamp() + %(lease)s * interval '1 second'
+  -- Behind a pooler no session of the server is this worker's: its end would be no sign.
   FROM (SELECT pg_backend_pid() AS pid,
-               (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()) AS backend_start) a
+               (SELECT backend_start FROM pg_stat_activity
+                 WHERE pid = pg_backend_pid() AND NOT %(pooled)s) AS backend_start) a
 ON CONFLICT (name) DO UPDATE
    SET generation = nextval('rush.generation'), state = 'Alive',
        slots = excluded.slots, queues = excluded.queues, host = excluded.host, boot_id = excluded.boot_id,
@@ -19,6 +21,11 @@ ON CONFLICT (name) DO UPDATE
  WHERE w.state = 'Dead' OR w.lease_expires_at < clock_timestamp()
     OR (w.host = excluded.host AND (w.pid = excluded.pid OR w.generation = %(dead_generation)s))
 RETURNING w.id, w.generation, clock_timestamp() AS now;
+
+-- name: timeline :one
+-- Which history of the server this is: a standby that is promoted begins another.
+SELECT CASE WHEN NOT pg_is_in_recovery()
+            THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline;
 
 -- name: worker :one
 SELECT id, name, generation, state, slots, queues, host, boot_id, pid, version, code, progress,
@@ -37,7 +44,7 @@ RETURNING id, state, reload, clock_timestamp() AS now;
 -- name: note_session :exec
 -- Which database session keeps this worker's lease: its end is an early sign of death.
 UPDATE rush.worker w
-   SET backend_pid = a.pid, backend_start = a.backend_start
+   SET backend_pid = a.pid, backend_start = CASE WHEN NOT %(pooled)s THEN a.backend_start END
   FROM pg_stat_activity a
  WHERE a.pid = pg_backend_pid() AND w.name = %(name)s AND w.generation = %(generation)s;
 
@@ -72,6 +79,14 @@ UPDATE rush.worker
         OR (name, generation) IN (SELECT * FROM unnest(%(names)s::text[], %(generations)s::bigint[])))
 RETURNING name;
 
+-- name: end_jobs :exec
+-- End the sessions that jobs of the dead still have open: their locks would hold up the next
+-- attempts for as long as a frozen process stays frozen.
+SELECT pg_terminate_backend(a.pid)
+  FROM pg_stat_activity a
+ WHERE a.datname = current_database() AND a.usename = current_user
+   AND a.application_name IN (SELECT left('rush job on ' || name, 63) FROM unnest(%(names)s::text[]) AS n(name));
+
 -- name: sessions_gone :many
 -- Workers whose database session is no more: they have died, or are about to reconnect.
 SELECT w.name, w.generation
@@ -82,7 +97,7 @@ SELECT w.name, w.generation
                       AND (a.backend_start = w.backend_start OR a.backend_start IS NULL));
 
 -- name: workers_alive :one
-SELECT count(*) AS alive, min(lease_expires_at) AS next_expiry,
+SELECT count(*) AS alive, min(lease_expires_at) AS next_expiry, clock_timestamp() AS now,
        clock_timestamp() - pg_postmaster_start_time() AS server_up
   FROM rush.worker WHERE state <> 'Dead';
 

@@ -1,0 +1,47 @@
+"""What is measured from outside, again and again (`measures.sql`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rush.store.session import Session, array
+
+
+def jobs(session: Session) -> list[Any]:
+    """What is live: queue, state, jobs, and for how many seconds the oldest has been there."""
+    return session.many("measure_jobs")
+
+
+def runs(session: Session) -> list[Any]:
+    """Runs that are not through: pipeline, state, runs."""
+    return session.many("measure_runs")
+
+
+def rest(session: Session) -> Any:
+    """Requests that nobody has taken, and numbers that only rise."""
+    return session.one("measure_rest")
+
+
+def newest_run(session: Session) -> int:
+    return session.one("newest_run").id
+
+
+def runs_not_over(session: Session, *, until: int) -> list[Any]:
+    """Runs with something live, up to an id: id, state."""
+    return session.many("runs_not_over", until=until)
+
+
+def runs_after(session: Session, after: int, *, limit: int) -> list[Any]:
+    """The next runs after an id: their ids."""
+    return session.many("runs_after", after=after, limit=limit)
+
+
+def runs_by_id(session: Session, ids: Iterable[int]) -> list[Any]:
+    """Runs: id, pipeline, state, seconds. Those that were forgotten are missing."""
+    return session.many("runs_by_id", ids=array(ids))
+
+
+def attempts_of(session: Session, ids: Iterable[int]) -> list[Any]:
+    """The attempts of runs, by pipeline, state and reason: how many, and their seconds."""
+    return session.many("attempts_of", ids=array(ids))

@@ -1,0 +1,48 @@
+-- What is measured from outside, again and again. Nothing here reads all of `archive`.
+
+-- name: measure_jobs :many
+-- What is live, by queue and state, and for how long the oldest of it has been there.
+SELECT queue, state, count(*) AS jobs,
+       greatest(0, extract(epoch FROM statement_timestamp() - min(ready_at)))::float8 AS oldest
+  FROM rush.run_state
+ GROUP BY queue, state;
+
+-- name: measure_runs :many
+-- Runs that are not through, by pipeline and state.
+SELECT pipeline, state, count(DISTINCT run_id) AS runs
+  FROM (SELECT pipeline, CASE WHEN state = 'Stuck' THEN 'Stuck' ELSE 'Running' END AS state, run_id
+          FROM rush.run_state) live
+ GROUP BY pipeline, state;
+
+-- name: measure_rest :one
+-- Requests that nobody has taken, and numbers that only rise.
+SELECT (SELECT count(*) FROM rush.run_request WHERE status = 'Pending') AS pending,
+       (SELECT extract(epoch FROM statement_timestamp() - min(created_at))::float8
+          FROM rush.run_request WHERE status = 'Pending') AS pending_oldest,
+       (SELECT last_value FROM rush.token) AS handed_out,
+       coalesce(pg_sequence_last_value(pg_get_serial_sequence('rush.run', 'id')::regclass), 0) AS runs,
+       coalesce(pg_sequence_last_value(pg_get_serial_sequence('rush.run_request', 'id')::regclass), 0) AS requests;
+
+-- name: newest_run :one
+SELECT coalesce(max(id), 0) AS id FROM rush.run;
+
+-- name: runs_not_over :many
+-- Runs with something live, up to an id.
+SELECT r.id, r.state FROM rush.run r
+ WHERE r.id IN (SELECT DISTINCT run_id FROM rush.run_state) AND r.id <= %(until)s;
+
+-- name: runs_after :many
+SELECT id FROM rush.run WHERE id > %(after)s ORDER BY id LIMIT %(limit)s;
+
+-- name: runs_by_id :many
+SELECT id, pipeline, state,
+       extract(epoch FROM coalesce(finished_at, statement_timestamp()) - started_at)::float8 AS seconds
+  FROM rush.run WHERE id = ANY(%(ids)s::bigint[]);
+
+-- name: attempts_of :many
+-- The attempts of some runs, by how they ended: how many, and the seconds that they took.
+SELECT a.pipeline, a.state, coalesce(a.reason, '') AS reason, count(*) AS attempts,
+       coalesce(sum(extract(epoch FROM a.finished_at - a.started_at)), 0)::float8 AS seconds
+  FROM rush.archive a
+ WHERE a.run_id = ANY(%(ids)s::bigint[])
+ GROUP BY 1, 2, 3;

@@ -1,0 +1,134 @@
+"""
+Run: what became of one execution, job by job, and what can be done about it.
+
+`?tab=` says which view, `?job=` opens a job beside it, `&attempt=` one of its attempts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from rush.domain.reasons import Reason, Situation, why, why_job
+from rush.domain.rows import AttemptRow, JobRow
+from rush.domain.states import JobState
+from rush.errors import NotFoundError
+from rush.store import job_reads, run_reads
+from rush.store.session import Session
+from rush.web.guard import Role, needs
+from rush.web.redaction import redacted
+from rush.web.rendering import page
+from rush.web.site import ClientDep, SiteDep
+
+router = APIRouter()
+
+Tab = Literal["timeline", "graph", "logs", "data", "events"]
+TABS: tuple[Tab, ...] = ("timeline", "graph", "logs", "data", "events")
+
+#: So many jobs are listed one by one; of more, those that somebody may have to look at.
+MOST_JOBS = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """One job, in the drawer."""
+
+    job: JobRow
+    attempts: tuple[AttemptRow, ...]
+    #: The one that is looked at; none where nothing has been tried.
+    attempt: AttemptRow | None
+    reason: Reason
+    params: dict[str, Any]
+    result: Any
+    has_result: bool
+    followers: tuple[str, ...]
+
+
+@router.get("/runs/{run_id}")
+@needs(Role.viewer)
+def run(
+    *,
+    request: Request,
+    client: ClientDep,
+    run_id: int,
+    tab: Tab = "timeline",
+    job: str | None = None,
+    attempt: int | None = None,
+) -> Response:
+    def look(session: Session) -> tuple[Situation, Panel | None, list[Any], list[Any]]:
+        situation = run_reads.situation(session, run_id)
+        if situation is None:
+            raise NotFoundError(f"there is no run {run_id}")
+        return (
+            situation,
+            None if job is None else _panel(session, situation, job, attempt),
+            job_reads.results(session, run_id) if tab == "data" else [],
+            job_reads.events(session, run_id) if tab == "events" else [],
+        )
+
+    situation, panel, results, events = client.read_at_once(look)
+    reasons = why(situation)
+    return page(
+        request,
+        "run.html",
+        run=situation.run,
+        params=redacted(situation.run.params),
+        jobs=_worth_listing(situation.jobs),
+        all_jobs=len(situation.jobs),
+        counts=_counts(situation.jobs),
+        stuck=[each for each in situation.jobs if each.state is JobState.Stuck],
+        about_run=[reason for reason in reasons if reason.job is None],
+        reasons={reason.job: reason for reason in reasons},
+        standing=situation.standing,
+        tab=tab,
+        tabs=TABS,
+        panel=panel,
+        results=[(row.job, redacted(row.value)) for row in results],
+        events=events,
+    )
+
+
+@router.get("/pipelines/{name}/runs/{jobinstance}")
+@needs(Role.viewer)
+def by_name(client: ClientDep, site: SiteDep, name: str, jobinstance: int) -> RedirectResponse:
+    """A run by the name that people give it."""
+    run_id = client.run(f"{name}/{jobinstance}").id
+    return RedirectResponse(f"{site.base}/runs/{run_id}", status_code=307)
+
+
+def _panel(session: Session, situation: Situation, name: str, attempt: int | None) -> Panel | None:
+    job = next((each for each in situation.jobs if each.name == name), None)
+    if job is None:
+        raise NotFoundError(f"{situation.run.name} has no job {name}")
+    attempts = tuple(run_reads.attempts(session, situation.run.id, job=name))
+    chosen = next((each for each in attempts if each.attempt == attempt), None)
+    result = run_reads.result(session, situation.run.id, name)
+    return Panel(
+        job=job,
+        attempts=attempts,
+        attempt=chosen or (attempts[-1] if attempts else None),
+        reason=why_job(job, situation),
+        params=redacted(job_reads.params(session, situation.run.id, name)),
+        result=None if result is None else redacted(result[0]),
+        has_result=result is not None and job.state is JobState.Complete,
+        followers=tuple(each.name for each in situation.jobs if name in each.predecessors),
+    )
+
+
+def _worth_listing(jobs: tuple[JobRow, ...]) -> list[JobRow]:
+    if len(jobs) <= MOST_JOBS:
+        return list(jobs)
+    urgent = (JobState.Stuck, JobState.Failed, JobState.Running, JobState.Ready, JobState.Waiting)
+    listed = [job for job in jobs if job.state in urgent]
+    listed.sort(key=lambda job: (urgent.index(job.state) if job.state else 9, job.position))
+    return listed[:MOST_JOBS]
+
+
+def _counts(jobs: tuple[JobRow, ...]) -> dict[str, int]:
+    counts = {str(state): 0 for state in JobState} | {"": 0}
+    for job in jobs:
+        counts[job.state or ""] += 1
+    return {state: number for state, number in counts.items() if number}

@@ -1,0 +1,26 @@
+"""Workers: who there is and what each does; the master, and who was it before."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from rush.store import terms
+from rush.web.guard import Role, needs
+from rush.web.rendering import page
+from rush.web.site import ClientDep
+
+router = APIRouter()
+
+TERMS = 20
+
+
+@router.get("/workers")
+@needs(Role.viewer)
+def workers(request: Request, client: ClientDep) -> Response:
+    return page(
+        request,
+        "workers.html",
+        standing=client.standing(),
+        workers=client.workers(),
+        terms=client.read(terms.terms, limit=TERMS),
+    )

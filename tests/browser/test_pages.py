@@ -1,0 +1,143 @@
+"""The pages themselves: they follow what happens, and what is done on them is done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from playwright.sync_api import Page, expect
+
+from rush.web.app import Options
+from tests.support.kernel import CHAIN, Kernel
+from tests.web.conftest import serving
+
+
+@pytest.fixture
+def kernel(connection: psycopg.Connection[Any]) -> Kernel:
+    """A master and workers by their verbs, in the database that the dashboard shows."""
+    return Kernel(connection)
+
+
+@pytest.fixture
+def site(kernel: Kernel, database: str) -> Iterator[str]:
+    """The address of a dashboard over the same database."""
+    with serving(Options(database_url=database)) as address:
+        yield address
+
+
+def test_a_new_run_comes_into_the_list_by_itself(kernel: Kernel, site: str, page: Page) -> None:
+    """Nobody loads the page again."""
+    kernel.define(CHAIN, "etl")
+    kernel.start("etl")
+    page.goto(f"{site}/runs")
+    expect(page.get_by_role("link", name="etl/1")).to_be_visible()
+    page.evaluate("window.same = true")
+    kernel.start("etl")
+    expect(page.get_by_role("link", name="etl/2")).to_be_visible()
+    assert page.evaluate("window.same")
+
+
+def test_new_runs_wait_while_somebody_points_at_the_list(
+    kernel: Kernel, site: str, page: Page
+) -> None:
+    """A line above says how many; it lets them in."""
+    kernel.define(CHAIN, "etl")
+    kernel.start("etl")
+    page.goto(f"{site}/runs")
+    page.get_by_role("link", name="etl/1").hover()
+    kernel.start("etl")
+    news = page.get_by_role("button", name="1 new")
+    expect(news).to_be_visible()
+    expect(page.get_by_role("link", name="etl/2")).to_have_count(0)
+    news.click()
+    expect(page.get_by_role("link", name="etl/2")).to_be_visible()
+
+
+def test_a_job_opens_beside_its_run_and_the_address_says_so(
+    kernel: Kernel, site: str, page: Page
+) -> None:
+    """It stays open while things change; Escape closes it, and going back opens it again."""
+    kernel.define(CHAIN, "etl")
+    run = kernel.start("etl")
+    worker = kernel.worker()
+    claims = kernel.running(worker)
+    page.goto(f"{site}/runs/{run}")
+    page.evaluate("window.same = true")
+    page.locator("#job-a a").click()
+    drawer = page.get_by_role("complementary", name="Job a")
+    expect(drawer.locator("header .state")).to_have_text("Running")
+    expect(page).to_have_url(re.compile(r"job=a"))
+    kernel.complete(worker, *claims)
+    expect(drawer.locator("header .state")).to_have_text("Complete")
+    page.keyboard.press("Escape")
+    expect(drawer).to_have_count(0)
+    page.go_back()
+    expect(drawer).to_be_visible()
+    assert page.evaluate("window.same")
+
+
+def test_a_run_is_cancelled_with_a_reason(kernel: Kernel, site: str, page: Page) -> None:
+    """The button asks first, tells the command, and the audit knows why."""
+    kernel.define(CHAIN, "etl")
+    run = kernel.start("etl")
+    page.goto(f"{site}/runs/{run}")
+    page.get_by_role("button", name="Cancel run").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("rush cancel etl/1")
+    dialog.get_by_label("Why").fill("wrong day")
+    dialog.get_by_role("button", name="Cancel run").click()
+    expect(page.get_by_role("status")).to_contain_text("etl/1")
+    page.goto(f"{site}/audit")
+    expect(page.locator("tbody tr")).to_contain_text("wrong day")
+
+
+def test_keys_go_through_rows_and_anywhere(kernel: Kernel, site: str, page: Page) -> None:
+    """j and k choose a row, Enter opens it; Ctrl K finds a run by a part of its name."""
+    kernel.define(CHAIN, "etl")
+    kernel.define(CHAIN, "other")
+    first = kernel.start("etl")
+    kernel.start("other")
+    page.goto(f"{site}/runs")
+    expect(page.locator("html[data-ready]")).to_be_attached()
+    for key in ("j", "j", "Enter"):
+        page.keyboard.press(key)
+    expect(page).to_have_url(f"{site}/runs/{first}")
+    expect(page.locator("html[data-ready]")).to_be_attached()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("other/")
+    expect(page.get_by_role("option", name="other/1")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("other/1")
+    expect(page.locator("html[data-ready]")).to_be_attached()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+
+
+def test_chosen_runs_are_counted_and_kept_through_changes(
+    kernel: Kernel, site: str, page: Page
+) -> None:
+    """What was ticked is ticked still when the list has changed under it."""
+    kernel.define(CHAIN, "etl")
+    run = kernel.start("etl")
+    page.goto(f"{site}/runs")
+    expect(page.get_by_role("button", name="Retry what is stuck")).to_be_disabled()
+    page.get_by_label("Select etl/1").check()
+    expect(page.locator("[data-picked]")).to_have_text("1 chosen")
+    kernel.work(kernel.worker())
+    expect(page.locator(f"#run-{run} .state")).to_have_text("Complete")
+    expect(page.get_by_label("Select etl/1")).to_be_checked()
+    expect(page.locator("[data-picked]")).to_have_text("1 chosen")
+
+
+def test_a_view_is_saved_under_a_name(kernel: Kernel, site: str, page: Page) -> None:
+    """In this browser, as the address that it is."""
+    kernel.define(CHAIN, "etl")
+    page.goto(f"{site}/runs?state=Stuck")
+    page.once("dialog", lambda dialog: dialog.accept("the bad ones"))
+    page.get_by_role("button", name="Save this view").click()
+    page.goto(f"{site}/runs")
+    page.get_by_role("link", name="the bad ones").click()
+    expect(page).to_have_url(f"{site}/runs?state=Stuck")

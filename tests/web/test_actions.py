@@ -1,0 +1,146 @@
+"""What is done by way of the pages and the API, and the row that each leaves in `audit`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+
+from tests.support.kernel import CHAIN, Kernel
+
+
+def test_a_run_is_asked_for_once_by_its_key(kernel: Kernel, api: httpx.Client) -> None:
+    """The same key with the same request is the same request; with another it is refused."""
+    kernel.define(CHAIN, "etl")
+    asked: dict[str, Any] = {"pipeline": "etl", "params": {"day": "2026-11-25"}}
+    key = {"Idempotency-Key": "one"}
+    first = api.post("/runs", json=asked, headers=key)
+    assert first.status_code == 202
+    assert first.json()["status"] == "Pending"
+    assert api.post("/runs", json=asked, headers=key).json()["id"] == first.json()["id"]
+    refused = api.post("/runs", json={"pipeline": "etl"}, headers=key)
+    assert refused.status_code == 409
+    assert "used for something else" in refused.json()["detail"]
+
+
+def test_what_is_misspelt_is_said(kernel: Kernel, api: httpx.Client) -> None:
+    """With what was probably meant, as problem+json."""
+    kernel.define(CHAIN, "etl")
+    answer = api.post("/runs", json={"pipeline": "elt"})
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "etl" in answer.json()["detail"]
+    assert api.post("/runs", json={"pipelin": "etl"}).status_code == 422
+
+
+def test_a_form_does_it_and_leads_back_with_a_sentence(kernel: Kernel, site: httpx.Client) -> None:
+    """What came of it stands on the next page, once, and in the audit for ever."""
+    kernel.define(CHAIN, "etl")
+    run = kernel.start("etl")
+    answer = post(site, f"/runs/{run}/cancel", why="wrong day")
+    assert answer.headers["location"] == f"/runs/{run}"
+    assert "there is no answer of a master yet" in site.get(f"/runs/{run}").text
+    assert "there is no answer" not in site.get(f"/runs/{run}").text
+    (deed,) = site.get("/api/v1/audit").json()["audit"]
+    assert (deed["action"], deed["target"], deed["why"]) == ("cancel", "etl/1", "wrong day")
+    assert (deed["via"], deed["outcome"]) == ("local", "done")
+
+
+def test_what_was_not_possible_is_in_the_audit_as_well(kernel: Kernel, site: httpx.Client) -> None:
+    """With the reason."""
+    kernel.define(CHAIN, "etl")
+    run = kernel.start("etl")
+    post(site, f"/runs/{run}/retry")
+    assert "nothing of it is Stuck" in site.get(f"/runs/{run}").text
+    (deed,) = site.get("/api/v1/audit").json()["audit"]
+    assert deed["outcome"].startswith("failed: etl/1 is Running and nothing of it is Stuck")
+
+
+def test_all_that_match_are_retried_and_no_others(kernel: Kernel, site: httpx.Client) -> None:
+    """A filter on the error takes the runs that are Stuck with it."""
+    kernel.define(CHAIN, "etl", retry_limit=0)
+    kernel.define(CHAIN, "other", retry_limit=0)
+    for pipeline in ("etl", "etl", "other"):
+        kernel.start(pipeline)
+    kernel.work(kernel.worker(), failing=["b"])
+
+    post(site, "/runs/many", action="retry", all="1", pipeline="etl", q="ValueError: no")
+
+    asked = kernel.sql(
+        "SELECT pipeline, job, jobinstance FROM rush.run_request WHERE status = 'Pending'"
+    )
+    assert sorted(map(tuple, asked)) == [("etl", "b", 1), ("etl", "b", 2)]
+
+
+def test_those_that_were_chosen_are_cancelled(kernel: Kernel, site: httpx.Client) -> None:
+    """And what is over already is left alone."""
+    kernel.define(CHAIN, "etl")
+    first, second, third = (kernel.start("etl") for _ in range(3))
+    kernel.sql("UPDATE rush.run SET state = 'Complete', finished_at = now() WHERE id = %s", third)
+    post(site, "/runs/many", action="cancel", run=[str(first), str(third)])
+    asked = kernel.sql("SELECT jobinstance, action FROM rush.run_request WHERE status = 'Pending'")
+    assert list(map(tuple, asked)) == [(1, "cancel")]
+    assert second
+
+
+def test_programs_may_do_things_to_many_runs_too(kernel: Kernel, api: httpx.Client) -> None:
+    """To some, or to all that match, and to neither by mistake."""
+    kernel.define(CHAIN, "etl")
+    first, second = kernel.start("etl"), kernel.start("etl")
+    assert api.post("/runs/many/cancel", json={}).status_code == 422
+    both = {"runs": [first], "matching": {"pipeline": "etl"}}
+    assert api.post("/runs/many/cancel", json=both).status_code == 422
+    answer = api.post("/runs/many/cancel", json={"matching": {"pipeline": "etl"}})
+    assert answer.json() == {"said": "It is asked to cancel 2 runs"}
+    assert api.post("/runs/many/retry", json={"runs": [second]}).json() == {
+        "said": "None of these runs is Stuck"
+    }
+
+
+def test_the_form_of_a_run_sends_what_was_changed(kernel: Kernel, site: httpx.Client) -> None:
+    """What is as the definition has it is left to the definition; a hidden secret stays what it is."""
+    from rush.store import pipelines
+
+    definition = {
+        "params": {"day": "2026-11-25", "limit": 500, "dry": False, "password": "hunter2"},
+        "jobs": [{"name": "a", "class_name": "jobs.any.Any"}],
+    }
+    pipelines.apply(kernel.session, "etl", definition)
+    shown = site.get("/pipelines/etl?tab=run").text
+    assert "hunter2" not in shown
+    assert "•••" in shown
+    form = {
+        "p:day": "2026-11-26",
+        "p:limit": "500",
+        "p:dry": "true",
+        "p:password": "•••",
+        "more": "a=1\nb=text\n",
+    }
+    post(site, "/pipelines/etl/run", **form)
+    (asked,) = kernel.sql("SELECT params FROM rush.run_request")
+    assert asked.params == {"day": "2026-11-26", "dry": True, "a": 1, "b": "text"}
+
+
+def test_a_definition_with_holes_is_refused(kernel: Kernel, api: httpx.Client) -> None:
+    """What was read with its secrets hidden is not written back so."""
+    definition = {"params": {"token": "•••"}, "jobs": [{"name": "a", "class_name": "jobs.any.Any"}]}
+    answer = api.put("/pipelines/etl", json={"definition": definition})
+    assert answer.status_code == 422
+    assert "hidden" in answer.json()["detail"]
+    definition["params"] = {"token": "t"}
+    assert api.put("/pipelines/etl", json={"definition": definition}).status_code == 201
+    assert api.put("/pipelines/etl", json={"definition": definition}).status_code == 200
+    assert api.get("/pipelines/etl").json()["definition"]["params"] == {"token": "•••"}
+    wrong = api.put("/pipelines/etl", json={"definition": {"jobs": [{"name": "a"}]}})
+    assert wrong.status_code == 422
+    assert wrong.json()["problems"]
+
+
+def post(site: httpx.Client, path: str, **fields: Any) -> httpx.Response:
+    """Send a form as one of our pages does."""
+    match = re.search(r'<meta name="rush-csrf" content="([^"]+)">', site.get("/audit").text)
+    assert match is not None
+    answer = site.post(path, data={"csrf": match[1]} | fields)
+    assert answer.status_code == 303, answer.text
+    return answer

@@ -1,0 +1,192 @@
+"""What the API gives."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.kernel import CHAIN, DIAMOND, Kernel
+
+
+def test_runs_come_page_by_page(kernel: Kernel, api: httpx.Client) -> None:
+    """Each run once, the newest first, however many have come meanwhile."""
+    kernel.define(CHAIN, "etl")
+    runs = [kernel.start("etl") for _ in range(5)]
+    first = api.get("/runs", params={"limit": 2}).json()
+    kernel.start("etl")
+    second = api.get("/runs", params={"limit": 2, "cursor": first["next"]}).json()
+    third = api.get("/runs", params={"limit": 2, "cursor": second["next"]}).json()
+    seen = [run["id"] for page in (first, second, third) for run in page["runs"]]
+    assert seen == runs[::-1]
+    assert third["next"] is None
+
+
+def test_runs_are_found_by_what_they_are_like(kernel: Kernel, api: httpx.Client) -> None:
+    """By pipeline, state, name, parameters, and the error of what is Stuck."""
+    kernel.define(CHAIN, "etl", retry_limit=0)
+    kernel.define(CHAIN, "other")
+    stuck = kernel.start("etl", params={"day": "2026-11-25"})
+    kernel.work(kernel.worker(), failing=["b"])
+    running = kernel.start("other")
+
+    def found(**like: str) -> list[int]:
+        return [run["id"] for run in api.get("/runs", params=like).json()["runs"]]
+
+    assert found() == [running, stuck]
+    assert found(pipeline="etl") == [stuck]
+    assert found(state="Running") == [running]
+    assert found(q="OTHER/1") == [running]
+    assert found(q="11-25") == [stuck]
+    assert found(q="valueerror") == [stuck]
+    assert found(q="%") == []
+    assert found(since="3600") == [running, stuck]
+
+
+def test_a_timeline_has_every_attempt(kernel: Kernel, api: httpx.Client) -> None:
+    """What has ended, what runs, and what waits for its retry."""
+    kernel.define(CHAIN, "etl", retry_limit=2, retry_gap_minutes=10)
+    run = kernel.start("etl")
+    worker = kernel.worker()
+    kernel.fail(worker, *kernel.running(worker))
+    kernel.retry()
+    shown = api.get(f"/runs/{run}/timeline").json()
+    assert [lane["job"] for lane in shown["jobs"]] == ["a", "b", "c"]
+    failed, waiting = shown["jobs"][0]["attempts"]
+    assert (failed["state"], failed["attempt"], failed["reason"]) == ("Failed", 1, "raised")
+    assert (waiting["state"], waiting["attempt"], waiting["started_at"]) == ("Waiting", 2, None)
+    assert datetime.fromisoformat(waiting["ready_at"]) > datetime.now(UTC)
+    assert shown["jobs"][1] == {"job": "b", "state": None, "depends_on": ["a"], "attempts": []}
+
+
+def test_a_graph_is_the_same_before_and_in_a_run(kernel: Kernel, api: httpx.Client) -> None:
+    """The edges of the definition are those of its runs."""
+    kernel.define(DIAMOND, "etl")
+    run = kernel.start("etl")
+    edges = {job: list(before) for job, before in DIAMOND.items()}
+    for path in (f"/runs/{run}/graph", "/pipelines/etl/graph"):
+        jobs = api.get(path).json()["jobs"]
+        assert {job["job"]: job["depends_on"] for job in jobs} == edges
+    states = api.get(f"/runs/{run}/graph/states").json()["states"]
+    assert {job: row["state"] for job, row in states.items()} == {"a": "Ready"}
+
+
+def test_a_grid_is_whole_at_first_and_then_what_has_changed(
+    kernel: Kernel, api: httpx.Client
+) -> None:
+    """A cursor gives the squares that are other than before, and new runs; a new round begins anew."""
+    kernel.define(CHAIN, "etl", retry_limit=0)
+    first = kernel.start("etl")
+    worker = kernel.worker()
+    kernel.complete(worker, *kernel.running(worker))
+    path = "/pipelines/etl/grid"
+    assert [job["depth"] for job in api.get(path).json()["jobs"]] == [0, 1, 2]
+    whole = api.get(f"{path}/states").json()
+    assert whole["cells"] == {str(first): "cy."}
+
+    kernel.work(worker, failing=["b"])
+    second = kernel.start("etl")
+    changed = api.get(f"{path}/states", params={"after": whole["cursor"]}).json()
+    assert [str(first), 1, "s"] in changed["changes"]
+    assert [str(second), 0, "y"] in changed["changes"]
+    assert [run["id"] for run in changed["runs"]] == [second, first]
+
+    kernel.accepted(kernel.request("etl", job="b", jobinstance=1))
+    again = api.get(f"{path}/states", params={"after": changed["cursor"]}).json()
+    assert again["reset"]
+    assert api.get(f"{path}/states", params={"after": "nonsense"}).status_code == 422
+
+
+def test_a_job_of_another_version_leaves_a_gap(kernel: Kernel, api: httpx.Client) -> None:
+    """A run that lacks a row of the grid shows nothing there, not even that it is to come."""
+    kernel.define({"a": []}, "etl")
+    old = kernel.start("etl")
+    kernel.define({"a": [], "b": ["a"]}, "etl")
+    new = kernel.start("etl")
+    cells = api.get("/pipelines/etl/grid/states").json()["cells"]
+    assert cells == {str(old): "y ", str(new): "y."}
+
+
+def test_a_log_is_read_in_both_directions(kernel: Kernel, api: httpx.Client) -> None:
+    """Each line once: from the end backwards, and forwards what has come since."""
+    kernel.define({"a": []}, "etl")
+    run = kernel.start("etl")
+    worker = kernel.worker()
+    (claim,) = kernel.running(worker)
+    for part in range(10):
+        lines = "\n".join(f"2026-11-25T08:00:{part:02}.{n}Z INFO line {part}.{n}" for n in range(5))
+        kernel.append_log(worker, claim, lines, part=part)
+    path = f"/runs/{run}/logs"
+    last = api.get(path, params={"limit": 12}).json()
+    texts = [line[6] for line in last["lines"]]
+    assert texts == [f"line {part}.{n}" for part in (7, 8, 9) for n in range(5)]
+    assert (last["before"], last["after"], last["total"]) == (True, False, 50)
+
+    page, seen = last, texts
+    while page["before"]:
+        page = api.get(path, params={"limit": 12, "before": page["first"]}).json()
+        seen = [line[6] for line in page["lines"]] + seen
+    assert seen == [f"line {part}.{n}" for part in range(10) for n in range(5)]
+
+    assert api.get(path, params={"after": last["last"]}).json()["lines"] == []
+    kernel.append_log(worker, claim, "2026-11-25T08:01:00Z WARNING more", part=10)
+    more = api.get(path, params={"after": last["last"]}).json()
+    assert [(line[1], line[6]) for line in more["lines"]] == [("WARNING", "more")]
+    assert api.get(path, params={"before": "nonsense"}).status_code == 422
+
+
+def test_runs_that_ended_are_counted_in_stretches(kernel: Kernel, api: httpx.Client) -> None:
+    """Each in the stretch in which it ended; what is older than the chart is left out."""
+    kernel.define({"a": []}, "etl")
+    for _ in range(3):
+        kernel.start("etl")
+    kernel.work(kernel.worker())
+    kernel.sql(
+        "UPDATE rush.run SET created_at = created_at - interval '2 days',"
+        " started_at = started_at - interval '2 days', finished_at = finished_at - interval '2 days'"
+        " WHERE id = 1"
+    )
+    (complete,) = api.get("/charts/throughput").json()["series"]
+    assert sum(complete["values"]) == 2
+    assert sum(complete["values"][-2:]) == 2
+
+
+def test_what_is_measured(kernel: Kernel, site: httpx.Client) -> None:
+    """Prometheus reads how things stand, and counts what has ended since it first asked."""
+    kernel.define({"a": []}, "etl")
+    kernel.start("etl")
+    before = measured(site)
+    assert before["rush_jobs", "default", "Ready"] == 1
+    assert before["rush_master_term",] == kernel.term
+    kernel.start("etl")
+    kernel.work(kernel.worker())
+    after = measured(site)
+    assert after["rush_runs_ended_total", "etl", "Complete"] == 2
+    assert after["rush_attempts_ended_total", "etl", "", "Complete"] == 2
+    assert after["rush_run_seconds_count", "etl"] == 2
+    assert after["rush_slots", "worker1"] == 4
+    assert measured(site)["rush_runs_ended_total", "etl", "Complete"] == 2
+
+
+def measured(site: httpx.Client) -> dict[tuple[str, ...], float]:
+    text = site.get("/metrics").text
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_health_needs_nobody(site: httpx.Client) -> None:
+    """Alive, and ready."""
+    assert site.get("/healthz").text == "alive\n"
+    assert site.get("/readyz").text == "ready\n"
+
+
+def test_the_description_has_every_call(api: httpx.Client) -> None:
+    """OpenAPI names each, with what it gives."""
+    description = api.get("/openapi.json").json()
+    assert "/api/v1/runs/{run_id}/timeline" in description["paths"]
+    assert "/runs/{run_id}" not in description["paths"]
+    assert description["components"]["schemas"]["Run"]["properties"]["state"]

@@ -1,0 +1,163 @@
+"""What a worker's main thread does turn by turn, on a real server and with real runners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rush.config import LoadedSettings, Settings
+from rush.master.master import Master
+from rush.store.database import connect
+from rush.store.session import Session
+from rush.store.wire import Wire
+from rush.worker.reports import Reporter
+from rush.worker.worker import Worker
+from tests.support.kernel import Kernel, shared
+from tests.support.waiting import wait_for
+
+__all__ = ["shared"]
+
+pytestmark = pytest.mark.process
+
+MARK = """
+from pathlib import Path
+from rush import Job
+
+
+class Mark(Job):
+    def run(self):
+        with (Path(__file__).parent / "marks").open("a") as file:
+            file.write("x")
+"""
+
+
+class Bench:
+    """A worker whose turns are taken by the test, and somebody else who is master."""
+
+    def __init__(self, kernel: Kernel, database: str, folder: Path) -> None:
+        (folder / "jobs").mkdir()
+        (folder / "jobs" / "some.py").write_text(MARK)
+        self._marks = folder / "jobs" / "marks"
+        self.kernel = kernel
+        self.settings = Settings(slots=1, poll_interval=60, worker_lease=3600)
+
+        def wire(purpose: str) -> Wire:
+            return Wire(connect(database, application_name=purpose), "rush")
+
+        self.worker = Worker(
+            "worker1",
+            LoadedSettings(project=folder, settings=self.settings, origins={}),
+            database,
+            connect=lambda purpose: Session(connect(database, application_name=purpose), "rush"),
+            wire=wire,
+            master=Master(self.settings, lambda: wire("master")),
+        )
+        # It does not beat: the lease is longer than any test.
+        self.pulse = self.worker._enter()
+        registration = self.worker._registration
+        assert registration is not None
+        self.registration = registration
+        self.reporter = Reporter(lambda: wire("reports"), registration, self.worker._wake)
+        self.reporter.start()
+        self.worker.supervisor.start()
+        # The poll that a worker begins with: from now on it looks when it is rung.
+        self.settle()
+
+    def close(self) -> None:
+        self.worker.supervisor.close()
+        self.worker._template.close()
+        self.reporter.stop()
+        self.pulse._hang_up()
+
+    def start(self) -> int:
+        self.kernel.define({"a": []}, of={"a": {"class_name": "jobs.some.Mark"}})
+        return self.kernel.start()
+
+    def until(self, done: Callable[[], bool], what: str) -> None:
+        """Take turns until something is so."""
+
+        def look() -> bool:
+            self.worker._wake()
+            self.worker._turn(self.pulse, self.reporter)
+            return done()
+
+        wait_for(look, what=what)
+
+    def settle(self) -> None:
+        """Take turns until there is nothing more to do."""
+        self.worker._turn(self.pulse, self.reporter)
+        worker = self.worker
+        self.until(
+            lambda: not (worker._handed or worker._unsettled(self.reporter)), what="all to settle"
+        )
+
+    @property
+    def marks(self) -> int:
+        """How often the job has been begun."""
+        return len(self._marks.read_text()) if self._marks.exists() else 0
+
+
+@pytest.fixture
+def bench(shared: Kernel, database: str, tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(shared, database, tmp_path)
+    yield made
+    made.close()
+
+
+def test_what_the_master_beside_it_hands_over_is_begun(bench: Bench) -> None:
+    """A job that is handed over is run, whether the worker knows what it is or not."""
+    for run in (bench.start(), bench.kernel.start()):
+        bench.worker._hand(bench.kernel.assign().handed)
+        bench.settle()
+        assert bench.kernel.state(run) == "Complete"
+    assert bench.marks == 2
+
+
+def test_a_hand_over_that_comes_late_begins_nothing_twice(bench: Bench) -> None:
+    """What was found by looking, and is over, is not begun again when its hand-over arrives."""
+    run = bench.start()
+    handed = bench.kernel.assign().handed
+    assert [each.generation for each in handed] == [bench.registration.generation]
+
+    bench.worker._ring()
+    bench.settle()
+    assert bench.kernel.state(run) == "Complete"
+    bench.worker._hand(handed)
+    bench.settle()
+
+    assert bench.marks == 1
+
+
+def test_what_is_handed_over_to_a_worker_that_stops_goes_back(bench: Bench) -> None:
+    """It has been drained and has looked already: what still comes is given back, not kept."""
+    bench.start()
+    handed = bench.kernel.assign().handed
+    bench.worker.supervisor.drain()
+
+    bench.worker._hand(handed)
+    while bench.worker._unsettled(bench.reporter):
+        bench.worker._settle(bench.pulse, bench.reporter)
+
+    assert bench.kernel.held(bench.registration) == []
+    assert bench.marks == 0
+
+
+def test_what_was_claimed_by_a_registration_that_is_over_is_not_begun(bench: Bench) -> None:
+    """It was declared dead while it asked for jobs: those in the answer are others' by now."""
+    kernel, worker = bench.kernel, bench.worker
+    bench.start()
+    worker._ready = True
+    worker._converse(bench.pulse, bench.reporter, claim=True)
+    wait_for(lambda: kernel.held(bench.registration), what="the claim to be committed")
+    kernel.bury(bench.registration)
+    anew = kernel.worker("worker1")
+
+    worker._is_over(anew)
+    worker._begin_again(bench.reporter)
+    while bench.reporter.busy:
+        worker.supervisor.wait(0.1)
+        worker._hear(bench.pulse, bench.reporter)
+
+    assert worker.supervisor.holding == 0
