@@ -841,7 +841,7 @@ WORKER = (
         inside="def take_back(",
         old="tokens = self._baton.take_back()",
         new="tokens = [token for token in self.tokens if token != self.current]",
-        test=IN_SUPERVISOR + "test_draining_gives_back_what_has_not_begun",
+        test=IN_SUPERVISOR + "test_short_jobs_behind_a_long_one_go_to_others",
     ),
     Mutant(
         name="runner-outlives-its-template",

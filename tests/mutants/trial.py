@@ -130,6 +130,7 @@ def failures(src: Path, tests: Sequence[str], server: str = EMBEDDED) -> dict[st
             *tests,
         ],
         cwd=ROOT,
+        start_new_session=True,
         env=os.environ | {"PYTHONPATH": str(src)},
         capture_output=True,
         text=True,

@@ -253,7 +253,10 @@ def test_a_read_only_server_is_left(shared: Kernel, database: str, caplog):
     talk = Talk(shared, database)
     (claim,) = shared.claim(talk.me)
     talk.say(talk.report(outcome(claim)))
-    wait_for(lambda: "read-only" in caplog.text, what="the report to be turned away")
+    wait_for(
+        lambda: talk.reporter.heard() is None and "read-only" in caplog.text,
+        what="the report to be turned away",
+    )
 
     shared.sql(f"ALTER DATABASE {name} RESET default_transaction_read_only")
 
