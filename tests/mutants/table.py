@@ -293,12 +293,12 @@ STATES = (
     ),
     Mutant(
         name="re-run-handed-on",
-        cost="A worker goes on past the counts of a re-run, and a join begins too early or never.",
+        cost="A worker goes on past the counts of a re-run, and two attempts have one number.",
         file=HELD,
         inside="-- name: complete :many",
         old="WHERE o.round = 1 AND NOT r.cancelling",
         new="WHERE NOT r.cancelling",
-        test=IN_REQUESTS + "test_a_complete_run_runs_again",
+        test=IN_REQUESTS + "test_attempts_go_on_rising_and_retries_are_fresh",
     ),
     Mutant(
         name="attempts-start-again",
@@ -325,7 +325,7 @@ STATES = (
         inside="-- name: complete :many",
         old="r.state = 'Running' AND NOT r.cancelling",
         new="r.state = 'Running'",
-        test=IN_CANCEL + "test_a_run_that_is_flagged_before_its_end_is_cancelled",
+        test=IN_CANCEL + "test_the_last_job_does_not_complete_a_run_that_is_being_cancelled",
     ),
     Mutant(
         name="ended-run-flagged",

@@ -60,7 +60,7 @@ def test_what_was_written_comes_with_the_completion(shared: Kernel, database: st
     """
     worker, claim = held
     own = begun(database, worker, claim)
-    assert shared.sql("SELECT FROM public.effect") == []
+    assert shared.one("SELECT count(*) FROM public.effect") == 0
 
     own.complete(attempt_of(claim), None)
     own.close()
@@ -81,5 +81,5 @@ def test_what_an_overtaken_attempt_wrote_is_gone(shared: Kernel, database: str, 
         own.complete(attempt_of(claim), None)
     own.close()
 
-    assert shared.sql("SELECT FROM public.effect") == []
+    assert shared.one("SELECT count(*) FROM public.effect") == 0
     assert shared.archive(claim.run_id) == [("a", 1, 1, "Failed")]
