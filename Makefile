@@ -89,6 +89,11 @@ models: $(VENV)/.dev ## Hold the protocol against models of it, in EXAMPLES stor
 pictures: $(VENV)/.dev ## Take the pictures of the dashboard anew, in about a minute
 	@$(BIN)/python -m docs.make_pictures
 
+.PHONY: mutants
+
+mutants: $(VENV)/.dev ## Plant bugs in copies of the source, and see that tests catch them
+	@$(BIN)/python -m tests.mutants $(FLAGS)
+
 # As root the server's files may lie outside of .rush, which then has a link to them: see
 # src/rush/store/embedded.py. Another link is not followed.
 clean: ## Stop the servers of the demo and of tries here, and remove all that was made here

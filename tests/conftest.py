@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.support.server import Server, find_binaries
+from tests.support.server import GuestServer, Server, find_binaries
 
 EMBEDDED = "embedded"
 OTHER = "15"
@@ -25,13 +25,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--server",
         default=os.environ.get("RUSH_TEST_SERVER") or EMBEDDED,
-        help="the server to test on: `embedded` (default), or a major version found on this machine",
+        help="the server to test on: `embedded` (default), a major version found on this machine,"
+        " or the URL of one that runs",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     name = config.getoption("--server")
-    if name != EMBEDDED and find_binaries(name) is None:
+    if name != EMBEDDED and "://" not in name and find_binaries(name) is None:
         raise pytest.UsageError(f"there is no PostgreSQL {name} on this machine")
 
 
@@ -43,12 +44,15 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
 
         def server(name: str) -> Server:
             if name not in started:
-                binaries = None if name == EMBEDDED else find_binaries(name)
-                if name != EMBEDDED and binaries is None:
-                    pytest.skip(f"there is no PostgreSQL {name} on this machine")
-                started[name] = Server(tmp_path_factory.mktemp(f"server-{name}"), binaries)
+                started[name] = GuestServer(name) if "://" in name else started_here(name)
                 stack.callback(started[name].remove)
             return started[name]
+
+        def started_here(name: str) -> Server:
+            binaries = None if name == EMBEDDED else find_binaries(name)
+            if name != EMBEDDED and binaries is None:
+                pytest.skip(f"there is no PostgreSQL {name} on this machine")
+            return Server(tmp_path_factory.mktemp(f"server-{name}"), binaries)
 
         yield server
 

@@ -454,13 +454,18 @@ def test_a_heartbeat_leaves_the_rows_of_jobs_alone(shared: Kernel, database: str
         assert shared.seen_from(connection).complete_within(worker, claim)
 
 
+LET_GO = """, worker = NULL, generation = NULL, token = NULL, claim_id = NULL,
+             started_at = NULL, deadline_at = NULL"""
+
+
 @pytest.mark.parametrize(
     ("constraint", "change"),
     [
-        ("job_state_is_live", "state = 'Complete'"),
+        ("job_state_is_live", "state = 'Complete'" + LET_GO),
         ("attempt_is_a_count", "attempt = -1"),
         ("held_wholly_or_not", "token = NULL"),
-        ("held_only_to_run", "state = 'Failed', failed_at = now()"),
+        ("held_only_to_run", "state = 'Waiting', started_at = NULL, deadline_at = NULL"),
+        ("failed_has_a_time", "state = 'Failed'" + LET_GO),
         ("running_is_begun", "deadline_at = NULL"),
         ("running_is_begun", "state = 'Ready'"),
     ],
@@ -472,8 +477,6 @@ def test_a_job_that_makes_no_sense_is_refused(kernel: Kernel, worker, constraint
     kernel.define({"a": []})
     kernel.start()
     kernel.running(worker)
-    if constraint == "held_only_to_run":
-        change += ", started_at = NULL, deadline_at = NULL"
 
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
         kernel.sql(f"UPDATE rush.run_state SET {change}")

@@ -70,7 +70,9 @@ def test_a_transaction_that_raises_leaves_nothing(wire: Wire, connection: psycop
         requests.submit(wire, pipeline="p")
         raise LookupError
     assert count(connection) == 0
-    assert requests.submit(wire, pipeline="p") is not None
+    with wire.transaction():
+        assert requests.submit(wire, pipeline="p") is not None
+    assert count(connection) == 1
 
 
 def test_an_error_is_raised_once_and_undoes_all(wire: Wire, connection: psycopg.Connection[Any]):

@@ -35,17 +35,19 @@ class Server:
         self.embedded = Embedded(folder, binaries=binaries, settings=SETTINGS)
         self.url = self.embedded.start()
         self._numbers = itertools.count(1)
+        self._prefix = "test"
 
     @cached_property
     def template(self) -> str:
         """The name of a database that has all migrations and nothing else."""
-        migrate(self._create("template_of_rush", template="template0"))
-        return "template_of_rush"
+        name = f"{self._prefix}_template"
+        migrate(self._create(name, template="template0"))
+        return name
 
     @contextlib.contextmanager
     def database(self, *, migrated: bool = True) -> Generator[str]:
         """The URL of a database of one's own. With all who are connected, it goes at the end."""
-        name = f"test_{next(self._numbers)}"
+        name = f"{self._prefix}_{next(self._numbers)}"
         try:
             yield self._create(name, template=self.template if migrated else "template0")
         finally:
@@ -63,6 +65,18 @@ class Server:
     def _execute(self, statement: str, *names: str) -> None:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+class GuestServer(Server):
+    """A server that somebody else runs, and on which others test at the same time."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._numbers = itertools.count(1)
+        self._prefix = f"guest_{os.getpid()}"
+
+    def remove(self) -> None:
+        self._execute("DROP DATABASE IF EXISTS {}", f"{self._prefix}_template")
 
 
 def find_binaries(version: str) -> Path | None:

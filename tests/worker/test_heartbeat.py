@@ -1,4 +1,4 @@
-"""The pulse: what it tells the master of how well it knows the time."""
+"""The pulse: leases and terms, how long they are trusted, and what is told when they are over."""
 
 from __future__ import annotations
 
@@ -9,123 +9,194 @@ from typing import Any
 import psycopg
 import pytest
 
+from rush.store import workers
 from rush.store.session import Session
-from rush.store.workers import Identity
+from rush.store.workers import Identity, Registration
 from rush.worker.heartbeat import Pulse, Terms
+from tests.support.kernel import Kernel, shared
 from tests.support.waiting import wait_for
 
-NAME = "under test"
+__all__ = ["shared"]
+
+FOREVER = 3600.0
 
 
-class Led:
-    """What a leader is told."""
+class Heart:
+    """A pulse, and what it tells: it is its own leader."""
 
-    def __init__(self) -> None:
-        self.in_contact_since: list[float] = []
+    def __init__(self, database: str, *, lease: float, expiry: float) -> None:
+        self._database = database
+        #: Until when a term was trusted, and when that was told.
+        self.trusts: list[tuple[float, float]] = []
+        self.down_at: float | None = None
+        self.over: list[Registration] = []
+        self.cut_off = False
+        identity = Identity(
+            name="worker1",
+            slots=1,
+            queues=("default",),
+            host="here",
+            boot_id="boot",
+            pid=1,
+            version="0",
+            code=None,
+        )
+        self.pulse = Pulse(
+            self._connect,
+            identity,
+            Terms(lease=lease, expiry=expiry, poll=FOREVER),
+            self,
+            on_bell=lambda: None,
+            on_over=self.over.append,
+            on_clock=lambda now, began: None,
+            on_reload=lambda: None,
+            progress=dict,
+        )
+        self.registration = self.pulse.register()
+
+    def _connect(self) -> Session:
+        if self.cut_off:
+            raise psycopg.OperationalError("no route to host")
+        return Session(psycopg.connect(self._database, autocommit=True), "rush")
 
     def lead(self, term: int, trusted_until: float, in_contact_since: float) -> None:
-        self.in_contact_since.append(in_contact_since)
+        self.trusts.append((trusted_until, time.monotonic()))
 
-    def trust(self, until: float) -> None: ...
+    def trust(self, until: float) -> None:
+        self.trusts.append((until, time.monotonic()))
 
-    def step_down(self) -> None: ...
-
-    def ring(self) -> None: ...
-
-
-@pytest.fixture
-def leader() -> Led:
-    return Led()
+    def step_down(self) -> None:
+        self.down_at = time.monotonic()
 
 
 @pytest.fixture
-def pulse(connection: psycopg.Connection[Any], database: str, leader: Led) -> Iterator[Pulse]:
-    """A pulse that beats several times a second; somebody else holds the master's token."""
-    connection.execute(
-        "UPDATE rush.master_token"
-        " SET holder = 'somebody', expires_at = now() + interval '1 hour', backend_start = NULL"
-    )
+def beating(database: str) -> Iterator[Callable[..., Heart]]:
+    """Starts a pulse."""
+    hearts: list[Heart] = []
 
-    def connect() -> Session:
-        opened = psycopg.connect(database, autocommit=True, application_name=NAME)
-        return Session(opened, "rush")
+    def beating(*, lease: float = FOREVER, expiry: float = FOREVER) -> Heart:
+        hearts.append(Heart(database, lease=lease, expiry=expiry))
+        hearts[-1].pulse.start()
+        return hearts[-1]
 
-    identity = Identity(
-        name="worker1", slots=1, queues=("default",), host="here", boot_id="boot", pid=1,
-        version="0", code=None,
-    )  # fmt: skip
-    made = Pulse(
-        connect,
-        identity,
-        Terms(lease=1, expiry=1, poll=0.1),
-        leader,
-        on_bell=lambda: None,
-        on_over=lambda registration: None,
-        on_clock=lambda now, at: None,
-        on_reload=lambda: None,
-        progress=dict,
-    )
-    assert made.register() is not None
-    made.start()
-    yield made
-    made.stop(leave=False)
+    yield beating
+    for heart in hearts:
+        heart.pulse.stop(leave=False)
 
 
 @pytest.fixture
-def beats(connection: psycopg.Connection[Any]) -> Callable[[], None]:
-    """Waits for the next heartbeat."""
+def held_up(database: str) -> Iterator[Callable[[str], Any]]:
+    """Locks the rows of a table until a statement has waited for them. Returns when it did."""
+    with (
+        psycopg.connect(database) as holder,
+        psycopg.connect(database, autocommit=True) as onlooker,
+    ):
 
-    def wait() -> None:
-        before = seen()
-        wait_for(lambda: seen() != before, what="a heartbeat")
+        def held_up(table: str, begin: Callable[[], Any] = lambda: None) -> float:
+            holder.execute(f"SELECT FROM rush.{table} FOR UPDATE")
+            begin()
+            wait_for(
+                lambda: (
+                    onlooker.execute(
+                        "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+                        " AND wait_event_type = 'Lock'"
+                    ).rowcount
+                ),
+                what=f"a statement to wait for {table}",
+            )
+            waited_at = time.monotonic()
+            holder.commit()
+            return waited_at
 
-    def seen() -> Any:
-        return connection.execute("SELECT last_seen FROM rush.worker").fetchone()
-
-    return wait
-
-
-def free_the_token(connection: psycopg.Connection[Any]) -> None:
-    connection.execute("UPDATE rush.master_token SET expires_at = 'epoch'")
-
-
-def test_who_has_beaten_all_along_has_been_in_contact_all_along(
-    connection: psycopg.Connection[Any], pulse: Pulse, leader: Led, beats: Callable[[], None]
-) -> None:
-    """A worker that becomes master long after it came need not wait to judge others' leases."""
-    registered = time.monotonic()
-    beats()
-    beats()
-    free_the_token(connection)
-    wait_for(lambda: leader.in_contact_since, what="the election")
-    assert leader.in_contact_since[0] <= registered
+        yield held_up
 
 
-def test_who_has_lost_its_session_has_been_in_contact_since_it_is_back(
-    connection: psycopg.Connection[Any], pulse: Pulse, leader: Led, beats: Callable[[], None]
-) -> None:
-    """What became of others meanwhile it cannot know."""
-    beats()
-    ended = time.monotonic()
-    connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", [NAME]
+def test_a_lease_is_trusted_from_before_it_was_asked_for(beating, held_up):
+    """
+    However long the answer takes, the lease is not believed to last longer for it.
+    """
+    heart = beating(lease=3)
+    before = heart.pulse.trusted_until
+
+    waited_at = held_up("worker")
+
+    wait_for(lambda: heart.pulse.trusted_until != before, what="the lease to be renewed")
+    assert heart.pulse.trusted_until < waited_at + 3 - 0.6
+
+
+def test_a_term_is_trusted_from_before_it_was_asked_for(beating, held_up):
+    """
+    Nor is a term, from its election on.
+    """
+    begun: list[Heart] = []
+    waited_at = held_up("master_token", lambda: begun.append(beating(expiry=3)))
+    assert told_after(waited_at, begun[0]) < waited_at + 3 - 0.6
+
+    waited_at = held_up("master_token")
+    assert told_after(waited_at, begun[0]) < waited_at + 3 - 0.6
+
+
+def told_after(instant: float, heart: Heart) -> float:
+    """Until when the term is trusted by the first word of it after an instant."""
+    return wait_for(
+        lambda: next((until for until, told_at in heart.trusts if told_at > instant), None),
+        what="the election, or a renewal",
     )
-    beats()
-    free_the_token(connection)
-    wait_for(lambda: leader.in_contact_since, what="the election")
-    assert leader.in_contact_since[0] > ended
 
 
-def test_who_could_not_beat_in_time_has_been_in_contact_since_it_could(
-    connection: psycopg.Connection[Any], pulse: Pulse, leader: Led, beats: Callable[[], None]
-) -> None:
-    """A heartbeat that waited for a lock until the lease was over was missed."""
-    beats()
-    with connection.transaction():
-        connection.execute("SELECT FROM rush.worker FOR UPDATE")
-        wait_for(lambda: time.monotonic() > pulse.trusted_until, what="the lease to be over")
-        over = time.monotonic()
-    beats()
-    free_the_token(connection)
-    wait_for(lambda: leader.in_contact_since, what="the election")
-    assert leader.in_contact_since[0] >= over
+def test_who_is_cut_off_trusts_nothing_when_the_lease_is_over(beating, shared: Kernel):
+    """
+    A master that cannot renew steps down by its own clock: nobody can tell it.
+    """
+    shared.sql("UPDATE rush.master_token SET expires_at = 'epoch'")
+    heart = beating(expiry=1)
+    wait_for(lambda: heart.trusts, what="the election")
+
+    heart.cut_off = True
+    shared.sql(
+        "SELECT pg_terminate_backend(backend_pid) FROM rush.worker WHERE name = %s", "worker1"
+    )
+
+    wait_for(lambda: heart.down_at, what="the master to step down")
+
+
+def test_a_master_whose_renewal_is_refused_steps_down(beating, shared: Kernel):
+    """
+    Once there is another term it steps down at once, and not when its trust is over.
+    """
+    shared.sql("UPDATE rush.master_token SET expires_at = 'epoch'")
+    heart = beating(expiry=3)
+    wait_for(lambda: heart.trusts, what="the election")
+
+    shared.sql("UPDATE rush.master_token SET term = term + 1")
+
+    wait_for(lambda: heart.down_at, what="the master to step down")
+    trusted_until, _ = heart.trusts[-1]
+    assert heart.down_at < trusted_until
+
+
+def test_leases_are_renewed_though_nothing_happens(beating, shared: Kernel):
+    """
+    No bell, no job, no election: the heart beats.
+    """
+    heart = beating(lease=1)
+
+    def until() -> Any:
+        return shared.one("SELECT lease_expires_at FROM rush.worker WHERE name = 'worker1'")
+
+    for _ in range(3):
+        before = until()
+        wait_for(lambda before=before: until() > before, what="a heartbeat")
+    assert heart.over == []
+
+
+def test_who_was_declared_dead_registers_anew(beating, shared: Kernel):
+    """
+    A worker that was believed dead and is not learns it by its next heartbeat, and begins again.
+    """
+    heart = beating(lease=1)
+    workers.declare_dead(shared.session, [("worker1", heart.registration.generation)])
+
+    wait_for(lambda: heart.over, what="the worker to register anew")
+    assert heart.over[0].generation > heart.registration.generation
+    assert shared.one("SELECT state FROM rush.worker WHERE name = 'worker1'") == "Alive"

@@ -242,3 +242,24 @@ def test_the_server_may_be_gone_before_anything_is_said(talk: Talk, proxy: Proxy
 
     assert talk.kernel.ended(run) == ["a"]
     assert reply.held is not None
+
+
+def test_a_read_only_server_is_left(shared: Kernel, database: str, caplog):
+    """After a failover the old primary takes no writes: another connection leads elsewhere."""
+    shared.define({"a": []})
+    run = shared.start()
+    name = shared.one("SELECT current_database()")
+    shared.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    talk = Talk(shared, database)
+    (claim,) = shared.claim(talk.me)
+    talk.say(talk.report(outcome(claim)))
+    wait_for(
+        lambda: talk.reporter.heard() is None and "read-only" in caplog.text,
+        what="the report to be turned away",
+    )
+
+    shared.sql(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+
+    assert talk.answer().overtaken == []
+    assert shared.ended(run) == ["a"]
+    talk.reporter.stop()

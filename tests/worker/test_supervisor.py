@@ -49,6 +49,16 @@ class Later(Job):
         return "done"
 
 
+class Mark(Job):
+    """Leaves a mark that it was begun, and waits until a file is there."""
+
+    def run(self):
+        with Path(self.params["marks"]).open("a") as marks:
+            marks.write("x")
+        while not Path(self.params["for"]).exists():
+            time.sleep(0.002)
+
+
 class Wait(Job):
     """Waits until a file is there."""
 
@@ -251,13 +261,18 @@ def test_short_jobs_behind_a_long_one_go_to_others(bench: Bench) -> None:
     assert bench.supervisor.room() > 5
     gate = bench.folder / "gate"
     long = bench.claim("Wait", **{"for": str(gate)})
-    short = [bench.claim("Noop") for _ in range(5)]
+    marks = bench.folder / "marks"
+    mark = {"marks": str(marks), "for": str(gate)}
+    short = [bench.claim("Mark", **mark) for _ in range(5)]
 
     bench.until(lambda: set(bench.given_back) == set(short))
     gate.touch()
     bench.over(long)
 
+    # What it had begun all the same would have left its mark before this was over.
+    bench.over(bench.claim("Noop"))
     assert not set(short) & set(bench.outcomes)
+    assert not marks.exists()
 
 
 def test_short_jobs_behind_a_long_one_go_to_the_runner_beside(two: Bench) -> None:
@@ -295,14 +310,15 @@ def test_a_job_that_is_deaf_to_sigterm_is_killed(bench: Bench) -> None:
 def test_a_job_that_is_heard_of_twice_runs_once(bench: Bench) -> None:
     """Heard of in an answer and from the master beside it, a job is begun once."""
     gate = bench.folder / "gate"
-    token = bench.claim("Wait", **{"for": str(gate)})
+    marks = bench.folder / "marks"
+    token = bench.claim("Mark", **{"marks": str(marks), "for": str(gate)})
     bench.hand(token)
     gate.touch()
     bench.over(token)
 
-    # Whatever came of it by then would be told before this.
+    # What was begun a second time would be over before this.
     bench.over(bench.claim("Noop"))
-    assert bench.supervisor.holding == 0
+    assert marks.read_text() == "x"
 
 
 def test_what_is_held_no_more_is_killed_without_an_outcome(bench: Bench) -> None:
