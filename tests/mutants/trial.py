@@ -137,7 +137,9 @@ def failures(src: Path, tests: Sequence[str], server: str = EMBEDDED) -> dict[st
         check=False,
     )
     if ran.returncode not in (0, 1):
-        raise NotRun(f"the tests did not run:\n{ran.stdout[-2000:]}{ran.stderr[-2000:]}")
+        raise NotRun(
+            f"pytest has ended with {ran.returncode}:\n{ran.stdout[-2000:]}{ran.stderr[-2000:]}"
+        )
     cases = list(ElementTree.parse(report).iter("testcase"))
     if len(cases) < len(tests) or any(case.find("skipped") is not None for case in cases):
         raise NotRun(f"not all of the tests ran:\n{ran.stdout[-2000:]}")
