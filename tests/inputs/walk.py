@@ -56,7 +56,8 @@ def call_command(case: Case, scene: Scene, rush: Any) -> Said:
     arguments = given["args"] if "args" in given else made(given["argv"])
     with scene.unchanged():
         ended = rush(*arguments)
-    return ended.code, (ended.out + ended.err).replace(str(Path.cwd()), "PROJECT")
+    said = (ended.out + ended.err).replace(str(Path.cwd()), "PROJECT")
+    return ended.code, re.sub(r'database "test_\d+"', 'database "DATABASE"', said)
 
 
 def read_file(case: Case, scene: Scene, rush: Any) -> Said:

@@ -58,9 +58,10 @@ class Report(NamedTuple):
 
 
 class Term(NamedTuple):
-    """A term, and what its master remembers."""
+    """A term, who holds it, and what its master remembers."""
 
     number: int
+    holder: Registration
     timeouts: Timeouts
 
 
@@ -328,21 +329,27 @@ class Both:
         if number is None:
             return None
         self.model.token = Token(number, who.name, self.model.now + EXPIRY, "first")
-        timeouts = Timeouts(grace=GRACE, poison_limit=POISON_LIMIT, gone_for=0.0, outage_grace=0.0)
-        self.terms.append(Term(number, timeouts))
+        timeouts = Timeouts(
+            grace=GRACE,
+            poison_limit=POISON_LIMIT,
+            gone_for=0.0,
+            outage_grace=0.0,
+            in_contact_since=0.0,
+        )
+        self.terms.append(Term(number, who, timeouts))
         return self.terms[-1]
 
     def renew(self, term: Term) -> None:
         self.wait(0)
         token = self.model.token
         mine = term.number == token.term and token.until >= self.model.now
-        assert master_token.renew(self.world.first, term.number, expiry=EXPIRY) == mine
+        assert master_token.renew(self.world.first, term.holder, term.number, expiry=EXPIRY) == mine
         if mine:
             token.until, token.session = self.model.now + EXPIRY, "first"
 
     def resign(self, term: Term) -> None:
         self.wait(0)
-        master_token.resign(self.world.first, term.number)
+        master_token.resign(self.world.first, term.holder, term.number)
         if term.number == self.model.token.term:
             self.model.token.until = 0.0
 
