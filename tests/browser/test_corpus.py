@@ -294,15 +294,20 @@ def test_no_job_runs_anything_in_the_drawer(
             assert visible(text) in read
 
 
+ADDRESSES = ("/runs?q={}", "/runs/{run}?job={}", "/pipelines/{}", "/sign-in?next={}")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("policy", [True, False], ids=["served", "without the policy"])
+@pytest.mark.parametrize("address", ADDRESSES)
 def test_an_address_runs_nothing(
-    hostile: tuple[str, MadeRun], browser: Browser, policy: bool
+    hostile: tuple[str, MadeRun], browser: Browser, address: str
 ) -> None:
-    """What somebody puts into a link is shown in the page as text, or refused as text."""
+    """
+    What somebody puts into a link is shown in the page as text, or refused as text: each string
+    in one of the addresses, without the policy that would keep it from running.
+    """
     site, run = hostile
-    with watched(browser, site, policy=policy) as page:
-        for text in HOSTILE:
-            for path in ("/runs?q={}", "/runs/{run}?job={}", "/pipelines/{}", "/sign-in?next={}"):
-                look(page, site + path.format(quote(text, safe=""), run=run.id))
+    with watched(browser, site, policy=False) as page:
+        for text in HOSTILE[ADDRESSES.index(address) :: len(ADDRESSES)]:
+            look(page, site + address.format(quote(text, safe=""), run=run.id))
