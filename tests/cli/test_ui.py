@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import socket
 import sys
 
 import pytest
 
-from rush.cli.ui import is_loopback
+from rush.cli.ui import is_loopback, listen
 from tests.cli.conftest import Rush
 
 PASSWORD = "correct horse battery\n"
@@ -46,13 +48,33 @@ def test_an_address_is_this_machine_s_own_or_not(host: str, alone: bool) -> None
 
 def test_a_port_that_is_taken_is_said_so(rush: Rush, database: str) -> None:
     """A port that was asked for is not replaced by another."""
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = rush("ui", "--port", port, "--database-url", database)
     assert ended.code == 2
     assert f"cannot listen on 127.0.0.1 port {port}" in ended.err
+
+
+def test_what_is_written_goes_at_once() -> None:
+    """An answer's body does not wait until the browser has acknowledged its head."""
+
+    async def delays() -> bool:
+        loop = asyncio.get_running_loop()
+        accepted: asyncio.Future[socket.socket] = loop.create_future()
+
+        class Server(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                accepted.set_result(transport.get_extra_info("socket"))
+
+        listening = listen("127.0.0.1", None)
+        async with await loop.create_server(Server, sock=listening):
+            _, writer = await asyncio.open_connection(*listening.getsockname())
+            sending = await asyncio.wait_for(accepted, 10)
+            no_delay = sending.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            writer.close()
+        return not no_delay
+
+    assert asyncio.run(delays()) is False
 
 
 def test_a_base_path_is_a_path(rush: Rush, database: str) -> None:
