@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rush.web.rendering import FOLDER, STATIC
+from rush.web.rendering import FOLDER, STATIC, stamp
 
 VENDOR = STATIC / "vendor"
 TESTS_VENDOR = Path(__file__).parents[1] / "browser/vendor"
@@ -50,7 +50,19 @@ def test_every_template_is_used() -> None:
         assert any(f'"{path.name}"' in text for text in texts), path.name
 
 
-def test_a_browser_asks_after_what_it_keeps(site: httpx.Client) -> None:
+def test_a_browser_keeps_what_a_page_names(site: httpx.Client) -> None:
+    """
+    It asks for no style or script twice, nor for a module that one of them imports; another
+    version of any of them has another address.
+    """
+    named = re.findall(r'(?:src|href)="(/static/[^"]+)"', site.get("/runs").text)
+    for path in named:
+        kept = site.get(path.partition("#")[0]).headers["cache-control"]
+        assert kept == "public, max-age=31536000, immutable"
+        assert path.startswith(f"/static/{stamp()}/")
+
+
+def test_a_browser_asks_after_what_is_named_without_a_stamp(site: httpx.Client) -> None:
     """So that an upgrade is seen at once, and what has not changed is not sent again."""
     first = site.get("/static/js/app.js")
     assert first.headers["cache-control"] == "no-cache"

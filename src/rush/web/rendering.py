@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
@@ -62,23 +63,36 @@ def environment(base: str) -> Environment:
         "now": lambda: datetime.now(UTC),
     }
     templates.globals |= everywhere  # pyright: ignore[reportAttributeAccessIssue]
-    templates.filters |= {
+    filters: dict[str, Any] = {
         "ago": ago,
         "clock": clock,
         "count": count,
+        "count_to": count_to,
         "duration": duration,
         "listed": _listed,
-        "path": lambda text: quote(str(text), safe=""),
+        "path": _path,
         "plain": plain,
         "pretty": pretty,
         "query": query,
         "share": share,
     }
+    templates.filters.update(filters)
     return templates
 
 
 def _static(base: str, path: str) -> str:
-    return f"{base}/static/{path}?v={__version__}"
+    return f"{base}/static/{stamp()}/{path}"
+
+
+@cache
+def stamp() -> str:
+    """
+    What changes when a file for the browser does. It is a folder in the address of each of them: so
+    the modules that they name relatively change their addresses as well, and all of it may be kept.
+    """
+    files = sorted(path for path in STATIC.rglob("*") if path.is_file())
+    digests = [hashlib.sha256(path.read_bytes()).digest() for path in files]
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:12]
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
@@ -131,6 +145,10 @@ def _listed(names: Iterable[str]) -> str:
     return listed(list(names))
 
 
+def _path(text: object) -> str:
+    return quote(str(text), safe="")
+
+
 def duration(seconds: float | None) -> str:
     return "–" if seconds is None else format_duration(seconds)  # noqa: RUF001 (a dash for nothing)
 
@@ -156,6 +174,11 @@ def _time(when: datetime | None, form: str) -> Markup:
 
 def count(number: float | None) -> str:
     return "–" if number is None else f"{number:,}"  # noqa: RUF001
+
+
+def count_to(number: int, most: int) -> str:
+    """What was counted no further than `most`: `10,000+`."""
+    return count(number) if number < most else f"{count(most)}+"
 
 
 def share(part: float | None) -> str:
