@@ -16,10 +16,14 @@ from rush.domain.rows import (
 from rush.domain.states import JobState, RunState, WorkerState
 from rush.store.session import Session
 
+#: What is live is counted up to so many, of each kind.
+MOST = 10_000
+
 
 def pipelines(session: Session, *, runs: int = 10, name: str | None = None) -> list[PipelineRow]:
     """Every pipeline, or the one of that name, each with so many of its last runs."""
-    return [_pipeline(row) for row in session.many("list_pipelines", runs=runs, name=name)]
+    rows = session.many("list_pipelines", runs=runs, name=name, most=MOST)
+    return [_pipeline(row) for row in rows]
 
 
 def pipeline(session: Session, name: str) -> DefinitionRow | None:
@@ -35,6 +39,24 @@ def versions(session: Session, name: str) -> list[VersionRow]:
     """Every version of a pipeline, the newest first."""
     rows = session.many("pipeline_versions", name=name)
     return [VersionRow(**row._asdict()) for row in rows]
+
+
+def version_list(session: Session, name: str) -> list[Any]:
+    """The versions of a pipeline without their definitions, the newest first."""
+    return session.many("version_list", name=name)
+
+
+def version(session: Session, name: str, number: int) -> VersionRow | None:
+    row = session.one("pipeline_version", name=name, version=number)
+    return None if row is None else VersionRow(**row._asdict())
+
+
+def queued(session: Session) -> Any:
+    """
+    What is still to be done: `ready`, `waiting`, `pending`, each up to `MOST`, and for how many
+    seconds, `oldest` and `pending_oldest`.
+    """
+    return session.one("queued", most=MOST)
 
 
 def workers(session: Session) -> list[WorkerRow]:

@@ -1,17 +1,32 @@
-"""Runs that are like something (`run_search.sql`)."""
+"""
+Runs that are like something (`run_search.sql`).
+
+A list is a walk: over all runs from the newest on, over those of a pipeline, or over those that
+are live. It goes on until there are enough that the filter lets pass, or until it has looked at
+some thousands: then the page is shorter, and where it ends the next one goes on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from rush.domain.names import NAME_PATTERN
 from rush.domain.rows import RunRow
 from rush.domain.states import RunState
+from rush.store import run_reads
 from rush.store.session import Session, array
 
-#: How many of the newest runs are looked at to count them.
+#: How many runs are looked at for a page; how many of the newest are counted.
+LOOKED = 10_000
 COUNTED = 10_000
+#: So many of them at once, at the most.
+STRIDE = 5000
+
+_RUN_NAME = re.compile(rf"(?P<pipeline>{NAME_PATTERN})/(?P<jobinstance>\d{{1,9}})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +46,14 @@ class RunFilter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunPage:
+    """Some runs, and the id to go on below; None where there are no more."""
+
+    runs: list[RunRow]
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """How many runs something was asked of; whether there are more of them."""
 
@@ -39,29 +62,30 @@ class Found:
 
 
 def find_runs(
-    session: Session,
-    filter: RunFilter,
-    *,
-    limit: int,
-    before: int | None = None,
-    ids: Sequence[int] | None = None,
-) -> list[RunRow]:
-    """Runs, the newest first; those with an id below `before`."""
-    rows = session.many(
-        "find_runs",
-        pipeline=filter.pipeline,
-        states=array(filter.states) if filter.states else None,
-        since=filter.since,
-        text=filter.text or None,
-        before=before,
-        ids=None if ids is None else array(ids),
-        limit=limit,
-    )
-    return [RunRow(**row._asdict() | {"state": RunState(row.state)}) for row in rows]
+    session: Session, filter: RunFilter, *, limit: int, before: int | None = None
+) -> RunPage:
+    """
+    Runs, the newest first, or those of one pipeline by their numbers: those behind the run
+    `before`. A run whose whole name is the text comes first of all.
+    """
+    found: list[RunRow] = []
+    looked = 0
+    for ids in _walk(session, filter, before, limit + 1):
+        found += _like(session, filter, ids)
+        looked += len(ids)
+        if len(found) > limit:
+            return RunPage(runs=found[:limit], next=found[limit - 1].id)
+        if looked >= LOOKED:
+            return RunPage(runs=found, next=ids[-1])
+    return RunPage(runs=found, next=None)
 
 
 def count_runs(session: Session, filter: RunFilter) -> dict[str, int]:
     """How many of the newest runs are in each state, whatever states the filter asks for."""
+    if (named := _named(session, filter)) is not None:
+        return dict(
+            Counter(row.state for row in _like(session, replace(filter, states=()), [named]))
+        )
     rows = session.many(
         "count_runs",
         pipeline=filter.pipeline,
@@ -70,6 +94,59 @@ def count_runs(session: Session, filter: RunFilter) -> dict[str, int]:
         limit=COUNTED,
     )
     return {row.state: row.runs for row in rows}
+
+
+def _walk(
+    session: Session, filter: RunFilter, before: int | None, size: int
+) -> Iterator[list[int]]:
+    """Ids of runs in the order of the list, ever more at once."""
+    if (named := _named(session, filter)) is not None:
+        if before is None:
+            yield [named]
+        return
+    walk = _walk_of(filter)
+    while True:
+        rows = session.many(
+            walk, before=before, pipeline=filter.pipeline, since=filter.since, limit=size
+        )
+        if rows:
+            yield [row.id for row in rows]
+        if len(rows) < size:
+            return
+        before = rows[-1].id
+        size = min(4 * size, STRIDE)
+
+
+def _walk_of(filter: RunFilter) -> str:
+    """The shortest way past all runs that the filter may let pass."""
+    states = set(filter.states)
+    if states == {RunState.Stuck}:
+        return "walk_stuck"
+    if states and states <= {RunState.Running, RunState.Stuck}:
+        return "walk_live"
+    return "walk_runs" if filter.pipeline is None else "walk_pipeline"
+
+
+def _like(session: Session, filter: RunFilter, ids: Sequence[int]) -> list[RunRow]:
+    """Those of some runs that the filter lets pass, in the same order."""
+    if not ids:
+        return []
+    rows = session.many(
+        "runs_like",
+        ids=array(ids),
+        pipeline=filter.pipeline,
+        states=array(filter.states) if filter.states else None,
+        since=filter.since,
+        text=filter.text or None,
+    )
+    like = {row.id: RunRow(**row._asdict() | {"state": RunState(row.state)}) for row in rows}
+    return [like[id] for id in ids if id in like]
+
+
+def _named(session: Session, filter: RunFilter) -> int | None:
+    """The run whose whole name the text is, if there is one."""
+    name = _RUN_NAME.fullmatch(filter.text or "")
+    return name and run_reads.run_id_of(session, name["pipeline"], int(name["jobinstance"]))
 
 
 def cancel(session: Session, found: RunFilter | Sequence[int], *, most: int) -> Found:
@@ -106,4 +183,9 @@ def _ids(
     if not wanted:
         return []
     like = RunFilter(pipeline=found.pipeline, states=wanted, since=found.since, text=found.text)
-    return [row.id for row in find_runs(session, like, limit=limit)]
+    ids: list[int] = []
+    for some in _walk(session, like, None, limit):
+        ids += [row.id for row in _like(session, like, some)]
+        if len(ids) >= limit:
+            break
+    return ids[:limit]

@@ -11,6 +11,8 @@ SELECT s.pipeline, s.job, e.error, count(*) AS jobs, min(s.failed_at) AS first_a
   LEFT JOIN LATERAL (
        SELECT a.error FROM rush.archive a
         WHERE a.run_id = s.run_id AND a.job = s.job AND a.round = s.round
+          -- Reported within a week of its end: so the partitions of all other weeks are left alone.
+          AND a.finished_at BETWEEN s.failed_at - interval '1 week' AND s.failed_at
         ORDER BY a.attempt DESC LIMIT 1) e ON true
  GROUP BY s.pipeline, s.job, e.error
  ORDER BY last_at DESC;

@@ -1,19 +1,43 @@
 -- What there is to see of pipelines, workers and the master.
 
 -- name: list_pipelines :many
--- Every pipeline, or one of them, with its newest version, what of it is live, and how its
--- last runs stand.
+-- Every pipeline, or one of them, with its newest version, what of it is live (of each kind the
+-- first so many), and how its last runs stand.
 SELECT p.name, v.version, p.paused, v.error, v.compiled_at IS NOT NULL AS compiled,
-       coalesce(jsonb_array_length(CASE WHEN jsonb_typeof(p.definition -> 'jobs') = 'array'
-                                        THEN p.definition -> 'jobs' END), 0) AS jobs,
+       -- Of what is compiled the last job tells, and a definition of thousands is not opened for it.
+       coalesce(CASE WHEN v.error IS NULL AND v.compiled_at IS NOT NULL
+                     THEN (SELECT position + 1 FROM rush.pipeline_job j
+                            WHERE j.version_id = v.id ORDER BY position DESC LIMIT 1)
+                     ELSE jsonb_array_length(CASE WHEN jsonb_typeof(p.definition -> 'jobs') = 'array'
+                                                  THEN p.definition -> 'jobs' END) END, 0) AS jobs,
        p.definition ->> 'description' AS description,
        coalesce(live.counts, '{}') AS live,
        coalesce(last.runs, '[]') AS last_runs
   FROM rush.pipeline p
-  JOIN LATERAL (SELECT version, error, compiled_at FROM rush.pipeline_version v
+  JOIN LATERAL (SELECT id, version, error, compiled_at FROM rush.pipeline_version v
                  WHERE v.pipeline = p.name ORDER BY version DESC LIMIT 1) v ON true
+  -- Through the indexes of what is live, none of which is read further than needed.
   LEFT JOIN (SELECT pipeline, jsonb_object_agg(state, jobs) AS counts
-               FROM (SELECT pipeline, state, count(*) AS jobs FROM rush.run_state GROUP BY 1, 2) c
+               FROM (SELECT pipeline, state, count(*) AS jobs
+                       FROM ((SELECT pipeline, state FROM rush.run_state WHERE worker IS NOT NULL)
+                             UNION ALL
+                             (SELECT pipeline, state FROM rush.run_state
+                               WHERE state = 'Ready' AND worker IS NULL AND NOT limited
+                               ORDER BY queue, priority DESC, turn LIMIT %(most)s)
+                             UNION ALL
+                             (SELECT pipeline, state FROM rush.run_state
+                               WHERE state = 'Waiting' AND NOT paused LIMIT %(most)s)
+                             UNION ALL
+                             (SELECT pipeline, state FROM rush.run_state
+                               WHERE paused LIMIT %(most)s)
+                             UNION ALL
+                             (SELECT pipeline, state FROM rush.run_state
+                               WHERE state = 'Failed' AND NOT paused LIMIT %(most)s)
+                             UNION ALL
+                             (SELECT pipeline, state FROM rush.run_state
+                               WHERE state = 'Stuck' AND NOT paused
+                               ORDER BY run_id DESC LIMIT %(most)s)) job
+                      GROUP BY 1, 2) c
               GROUP BY pipeline) live ON live.pipeline = p.name
   LEFT JOIN LATERAL (
        SELECT jsonb_agg(jsonb_build_object(
@@ -29,6 +53,50 @@ SELECT p.name, v.version, p.paused, v.error, v.compiled_at IS NOT NULL AS compil
 -- name: pipeline_versions :many
 SELECT version, definition, created_at, compiled_at, error, statement_timestamp() AS now
   FROM rush.pipeline_version WHERE pipeline = %(name)s ORDER BY version DESC;
+
+-- name: queued :one
+-- What is still to be done, each counted up to so many: jobs that are Ready or Waiting, requests
+-- that nobody has taken. And for how many seconds the oldest of them has been there: of the
+-- jobs, the oldest that is next for some queue and priority.
+WITH RECURSIVE line AS (
+    (SELECT queue, priority FROM rush.run_state
+      WHERE state = 'Ready' AND worker IS NULL AND NOT limited
+      ORDER BY queue, priority DESC LIMIT 1)
+    UNION ALL
+    SELECT n.queue, n.priority
+      FROM line l
+     CROSS JOIN LATERAL (
+           SELECT s.queue, s.priority FROM rush.run_state s
+            WHERE s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
+              AND (s.queue > l.queue OR s.queue = l.queue AND s.priority < l.priority)
+            ORDER BY s.queue, s.priority DESC LIMIT 1) n
+)
+SELECT (SELECT count(*) FROM (SELECT FROM rush.run_state
+                               WHERE state = 'Ready' AND worker IS NULL AND NOT limited LIMIT %(most)s) r)
+       + (SELECT count(*) FROM rush.run_state WHERE worker IS NOT NULL AND state = 'Ready') AS ready,
+       (SELECT extract(epoch FROM statement_timestamp() - min(r.ready_at))::float8
+          FROM line l
+         CROSS JOIN LATERAL (
+               SELECT ready_at FROM rush.run_state s
+                WHERE s.queue = l.queue AND s.priority = l.priority
+                  AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
+                ORDER BY s.turn LIMIT 100) r) AS oldest,
+       (SELECT count(*) FROM (SELECT FROM rush.run_state
+                               WHERE state = 'Waiting' AND NOT paused LIMIT %(most)s) w)
+       + (SELECT count(*) FROM (SELECT FROM rush.run_state
+                                 WHERE paused AND state = 'Waiting' LIMIT %(most)s) p) AS waiting,
+       (SELECT count(*) FROM (SELECT FROM rush.run_request WHERE status = 'Pending' LIMIT %(most)s) q) AS pending,
+       (SELECT extract(epoch FROM statement_timestamp() - created_at)::float8
+          FROM rush.run_request WHERE status = 'Pending' ORDER BY id LIMIT 1) AS pending_oldest;
+
+-- name: version_list :many
+-- The versions of a pipeline without what they say, the newest first.
+SELECT version, created_at, compiled_at, error, statement_timestamp() AS now
+  FROM rush.pipeline_version WHERE pipeline = %(name)s ORDER BY version DESC;
+
+-- name: pipeline_version :one
+SELECT version, definition, created_at, compiled_at, error, statement_timestamp() AS now
+  FROM rush.pipeline_version WHERE pipeline = %(name)s AND version = %(version)s;
 
 -- name: list_workers :many
 -- Every worker with what it holds. One is alive while its lease lasts.

@@ -1,43 +1,89 @@
 -- Runs that are like something: for lists, and for what is done to many of them at once.
--- A filter that is NULL lets everything pass; the plan is made for those that are there.
+-- A list has a walk, which gives ids of runs, some at a time, and `runs_like` takes of them what
+-- the filter lets pass. So what is looked at is bounded, however rare it is that something passes.
 
--- name: find_runs :many
--- Runs, the newest first. The text is a part of the run's name, of its parameters, or of the
--- error of a job of it that is Stuck.
+-- name: walk_runs :many
+-- All runs, the newest first; it ends at those that began longer ago, since ids rise with time.
+SELECT id
+  FROM (SELECT id, started_at FROM rush.run
+         WHERE %(before)s::bigint IS NULL OR id < %(before)s
+         ORDER BY id DESC LIMIT %(limit)s) newest
+ WHERE %(since)s::float8 IS NULL OR started_at >= statement_timestamp() - %(since)s::float8 * interval '1 second'
+ ORDER BY id DESC;
+
+-- name: walk_pipeline :many
+-- The runs of a pipeline, by their numbers: there is no index on its ids.
+SELECT id FROM rush.run
+ WHERE pipeline = %(pipeline)s
+   AND (%(before)s::bigint IS NULL
+        OR jobinstance < (SELECT jobinstance FROM rush.run WHERE id = %(before)s))
+ ORDER BY jobinstance DESC
+ LIMIT %(limit)s;
+
+-- name: walk_live :many
+-- Runs that may be Running or Stuck: something of them is live, or is over and the master has
+-- not seen it, or is being cancelled. From run to run by the primary key, past all their jobs.
+WITH RECURSIVE live AS (
+    (SELECT run_id FROM rush.run_state
+      WHERE %(before)s::bigint IS NULL OR run_id < %(before)s
+      ORDER BY run_id DESC LIMIT 1)
+    UNION ALL
+    SELECT (SELECT s.run_id FROM rush.run_state s WHERE s.run_id < live.run_id ORDER BY s.run_id DESC LIMIT 1)
+      FROM live WHERE live.run_id IS NOT NULL
+)
+(SELECT run_id AS id FROM live WHERE run_id IS NOT NULL LIMIT %(limit)s)
+UNION
+SELECT run_id FROM rush.finished WHERE %(before)s::bigint IS NULL OR run_id < %(before)s
+UNION
+SELECT id FROM rush.run WHERE cancelling AND (%(before)s::bigint IS NULL OR id < %(before)s)
+ ORDER BY id DESC
+ LIMIT %(limit)s;
+
+-- name: walk_stuck :many
+-- Runs with a job that is Stuck.
+SELECT DISTINCT run_id AS id FROM rush.run_state
+ WHERE state = 'Stuck'
+   AND (%(before)s::bigint IS NULL OR run_id < %(before)s)
+   AND (%(pipeline)s::text IS NULL OR pipeline = %(pipeline)s)
+ ORDER BY run_id DESC
+ LIMIT %(limit)s;
+
+-- name: runs_like :many
+-- Of some runs those that are like something, the newest first. The text is a part of the run's
+-- name, of its parameters, or of the error of a job of it that is Stuck. A filter that is NULL lets
+-- everything pass; the plan is made for those that are there.
 SELECT r.id, r.pipeline, r.jobinstance, v.version, r.state, r.cancelling, r.round, r.params,
        r.created_at, r.started_at, r.finished_at,
        extract(epoch FROM coalesce(r.finished_at, statement_timestamp()) - r.started_at)::float8 AS seconds,
        statement_timestamp() AS now
   FROM rush.run r
   LEFT JOIN rush.pipeline_version v ON v.id = r.version_id
- WHERE (%(pipeline)s::text IS NULL OR r.pipeline = %(pipeline)s)
+ WHERE r.id = ANY(%(ids)s::bigint[])
+   AND (%(pipeline)s::text IS NULL OR r.pipeline = %(pipeline)s)
    AND (%(states)s::text[] IS NULL OR r.state = ANY(%(states)s::text[]))
    AND (%(since)s::float8 IS NULL OR r.created_at >= statement_timestamp() - %(since)s::float8 * interval '1 second')
    AND (%(text)s::text IS NULL
         OR strpos(lower(r.pipeline || '/' || r.jobinstance), lower(%(text)s)) > 0
         OR strpos(lower(r.params::text), lower(%(text)s)) > 0
-        OR r.state = 'Stuck' AND EXISTS (
+        OR r.stuck > 0 AND EXISTS (
              SELECT FROM rush.run_state s JOIN rush.archive a ON a.run_id = s.run_id AND a.job = s.job
               WHERE s.run_id = r.id AND s.state = 'Stuck' AND a.round = s.round AND a.finished_at >= r.created_at
                 AND strpos(lower(a.error), lower(%(text)s)) > 0))
-   AND (%(before)s::bigint IS NULL OR r.id < %(before)s)
-   AND (%(ids)s::bigint[] IS NULL OR r.id = ANY(%(ids)s::bigint[]))
- ORDER BY r.id DESC
- LIMIT %(limit)s;
+ ORDER BY r.id DESC;
 
 -- name: count_runs :many
--- How many of the newest runs are in each state, whatever states are asked for; `seen` is how
--- many were looked at.
+-- How many of the newest runs are in each state and like the rest of the filter, whatever states
+-- are asked for: of so many, and no more.
 SELECT state, count(*) AS runs
-  FROM (SELECT r.state
-          FROM rush.run r
-         WHERE (%(pipeline)s::text IS NULL OR r.pipeline = %(pipeline)s)
-           AND (%(since)s::float8 IS NULL OR r.created_at >= statement_timestamp() - %(since)s::float8 * interval '1 second')
-           AND (%(text)s::text IS NULL
-                OR strpos(lower(r.pipeline || '/' || r.jobinstance), lower(%(text)s)) > 0
-                OR strpos(lower(r.params::text), lower(%(text)s)) > 0)
-         ORDER BY r.id DESC
-         LIMIT %(limit)s) newest
+  FROM ((SELECT * FROM rush.run
+          WHERE %(pipeline)s::text IS NULL ORDER BY id DESC LIMIT %(limit)s)
+        UNION ALL
+        (SELECT * FROM rush.run
+          WHERE pipeline = %(pipeline)s::text ORDER BY jobinstance DESC LIMIT %(limit)s)) r
+ WHERE (%(since)s::float8 IS NULL OR r.created_at >= statement_timestamp() - %(since)s::float8 * interval '1 second')
+   AND (%(text)s::text IS NULL
+        OR strpos(lower(r.pipeline || '/' || r.jobinstance), lower(%(text)s)) > 0
+        OR strpos(lower(r.params::text), lower(%(text)s)) > 0)
  GROUP BY state;
 
 -- name: ask_to_cancel :one

@@ -53,17 +53,18 @@ def list_runs(
     limit: Limit = 50,
 ) -> Runs:
     """
-    Runs, the newest first.
+    Runs, the newest first; those of one pipeline by their numbers.
 
     `state` may be given several times. `q` is a part of the name, of the parameters, or of
-    the error that a job is Stuck with; `since` is in seconds before now.
+    the error that a job is Stuck with; `since` is in seconds before now. A page may have less
+    than `limit` runs, and none: what is behind the ten thousand that were looked at comes with
+    `next`.
     """
     wanted = RunFilter(pipeline=pipeline, states=tuple(state or ()), since=since, text=q)
-    rows = client.read(find_runs, wanted, limit=limit + 1, before=cursor)
-    shown = rows[:limit]
+    page = client.read(find_runs, wanted, limit=limit, before=cursor)
     return Runs(
-        runs=[_run(row) for row in shown],
-        next=str(shown[-1].id) if len(rows) > limit else None,
+        runs=[_run(row) for row in page.runs],
+        next=None if page.next is None else str(page.next),
     )
 
 

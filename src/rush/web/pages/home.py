@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from rush.domain.rows import HeldJob, WorkerRow
 from rush.domain.states import JobState, WorkerState
-from rush.store import attention, measures
+from rush.store import attention, overview
 from rush.web.guard import Role, needs
 from rush.web.rendering import page
 from rush.web.site import ClientDep
@@ -22,8 +22,6 @@ GROUPS = 20
 @needs(Role.viewer)
 def home(request: Request, client: ClientDep) -> Response:
     workers = client.workers()
-    queued = [row for row in client.read(measures.jobs) if row.state in ("Ready", "Waiting")]
-    ready = [row for row in queued if row.state == "Ready"]
     groups = client.read(attention.stuck_groups)
     not_running = client.read(attention.pipelines_not_running)
     running = _running(workers)
@@ -35,10 +33,8 @@ def home(request: Request, client: ClientDep) -> Response:
         silent=[row for row in workers if row.expired or row.state is WorkerState.Dead],
         slots=sum(row.slots for row in workers if row.takes_jobs),
         taken=sum(row.running for row in workers if row.takes_jobs),
-        ready=sum(row.jobs for row in ready),
-        waiting=sum(row.jobs for row in queued if row.state == "Waiting"),
-        oldest=max((row.oldest for row in ready), default=None),
-        pending=client.read(measures.rest),
+        queued=client.read(overview.queued),
+        most=overview.MOST,
         groups=groups[:GROUPS],
         more_groups=max(0, len(groups) - GROUPS),
         paused=[row.name for row in not_running if row.paused],

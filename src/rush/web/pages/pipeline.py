@@ -6,12 +6,11 @@ Pipeline: its runs by its jobs, its graph, its runs, how they go, its definition
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
-import yaml
 from fastapi import APIRouter, Request, Response
 
 from rush.client import Client
@@ -19,7 +18,7 @@ from rush.domain.rows import PipelineRow, VersionRow
 from rush.errors import NotFoundError
 from rush.store import overview, run_reads
 from rush.store.run_search import RunFilter, find_runs
-from rush.web import drawing
+from rush.web import definition_text, drawing
 from rush.web.api.pipelines import LAST_RUNS
 from rush.web.guard import Role, needs
 from rush.web.pages.actions import PARAMETER
@@ -34,24 +33,8 @@ TABS: tuple[Tab, ...] = ("grid", "graph", "runs", "trends", "definition", "run")
 
 PAGE = 50
 
-#: libyaml's where it is there: of thousands of jobs the other one takes seconds.
-DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 #: So many lines are shown.
 MOST_LINES = 5000
-
-#: What comes first in a definition as people read it. JSON in PostgreSQL keeps no order.
-ORDER = (
-    "name", "description", "class_name", "depends_on", "params", "timeout_minutes",
-    "retry_gap_minutes", "retry_limit", "queue", "priority", "jobs",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """A line of a definition: the same in both versions, or only in the new or the old one."""
-
-    kind: Literal["", "new", "old"]
-    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +68,8 @@ def pipeline(
     view: dict[str, Any] = {"runs": max(1, min(runs, 200)), "before": before}
     match tab:
         case "runs":
-            found = client.read(find_runs, RunFilter(pipeline=name), limit=PAGE + 1, before=before)
-            view |= {
-                "found": found[:PAGE],
-                "older": found[PAGE - 1].id if len(found) > PAGE else None,
-            }
+            found = client.read(find_runs, RunFilter(pipeline=name), limit=PAGE, before=before)
+            view |= {"found": found.runs, "older": found.next}
         case "definition":
             view |= _definition(client, name, version, against)
         case "run":
@@ -111,65 +91,27 @@ def pipeline(
 def _definition(
     client: Client, name: str, version: int | None, against: int | None
 ) -> dict[str, Any]:
-    versions = client.versions(name)
-    shown = _version(versions, version) if version else versions[0]
-    earlier = _version(versions, against) if against else None
-    lines = list(_lines(shown, earlier))
+    versions = client.read(overview.version_list, name)
+    shown = _version(client, name, version or versions[0].version)
+    earlier = _version(client, name, against) if against else None
+    if earlier is None:
+        lines = definition_text.written(shown.definition)
+    else:
+        lines = definition_text.compared(earlier.definition, shown.definition)
     return {
         "versions": versions,
         "shown": shown,
         "earlier": earlier,
-        "lines": lines[:MOST_LINES],
-        "cut": max(0, len(lines) - MOST_LINES),
+        "lines": list(islice(lines, MOST_LINES)),
+        "cut": next(lines, None) is not None,
     }
 
 
-def _version(versions: list[VersionRow], number: int) -> VersionRow:
-    for row in versions:
-        if row.version == number:
-            return row
-    raise NotFoundError(f"there is no version {number}")
-
-
-def _lines(shown: VersionRow, earlier: VersionRow | None) -> Iterator[Line]:
-    new = _text(shown.definition)
-    if earlier is None:
-        yield from (Line(kind="", text=text) for text in new)
-        return
-    old = _text(earlier.definition)
-    compared = difflib.SequenceMatcher(None, old, new)
-    for what, i, k, j, m in compared.get_opcodes():
-        if what == "equal":
-            yield from (Line(kind="", text=text) for text in new[j:m])
-        else:
-            yield from (Line(kind="old", text=text) for text in old[i:k])
-            yield from (Line(kind="new", text=text) for text in new[j:m])
-
-
-def _text(definition: Mapping[str, Any]) -> list[str]:
-    """As people write it, and without its secrets."""
-    text = yaml.dump(
-        _ordered(redacted(definition)),
-        Dumper=DUMPER,
-        sort_keys=False,
-        allow_unicode=True,
-        width=100,
-    )
-    return text.splitlines()
-
-
-def _ordered(value: Any) -> Any:
-    match value:
-        case dict():
-            return {key: _ordered(value[key]) for key in sorted(value, key=_place)}
-        case list():
-            return [_ordered(each) for each in value]
-        case _:
-            return value
-
-
-def _place(key: str) -> tuple[int, str]:
-    return (ORDER.index(key) if key in ORDER else len(ORDER), key)
+def _version(client: Client, name: str, number: int) -> VersionRow:
+    row = client.read(overview.version, name, number)
+    if row is None:
+        raise NotFoundError(f"there is no version {number}")
+    return row
 
 
 def _form(client: Client, definition: Mapping[str, Any], like: int | None) -> dict[str, Any]:

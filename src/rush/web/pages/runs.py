@@ -41,14 +41,14 @@ def runs(
     states = tuple(state or ())
     since = SPANS[span][1] if span in SPANS else None
     wanted = RunFilter(pipeline=pipeline or None, states=states, since=since, text=q or None)
-    rows = client.read(find_runs, wanted, limit=PAGE + 1, before=before)
+    found = client.read(find_runs, wanted, limit=PAGE, before=before)
     counts = client.read(count_runs, wanted)
     matching = sum(number for name, number in counts.items() if not states or name in states)
     return page(
         request,
         "runs.html",
-        runs=rows[:PAGE],
-        older=rows[PAGE - 1].id if len(rows) > PAGE else None,
+        runs=found.runs,
+        older=found.next,
         counts=counts,
         counted=COUNTED,
         matching=matching,
