@@ -19,7 +19,8 @@ SELECT p.name, v.version, p.paused, v.error, v.compiled_at IS NOT NULL AS compil
   -- Through the indexes of what is live, none of which is read further than needed.
   LEFT JOIN (SELECT pipeline, jsonb_object_agg(state, jobs) AS counts
                FROM (SELECT pipeline, state, count(*) AS jobs
-                       FROM ((SELECT pipeline, state FROM rush.run_state WHERE worker IS NOT NULL)
+                       FROM ((SELECT pipeline, state FROM rush.run_state
+                               WHERE worker IS NOT NULL LIMIT %(most)s)
                              UNION ALL
                              (SELECT pipeline, state FROM rush.run_state
                                WHERE state = 'Ready' AND worker IS NULL AND NOT limited
@@ -66,14 +67,21 @@ WITH RECURSIVE line AS (
     SELECT n.queue, n.priority
       FROM line l
      CROSS JOIN LATERAL (
-           SELECT s.queue, s.priority FROM rush.run_state s
-            WHERE s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
-              AND (s.queue > l.queue OR s.queue = l.queue AND s.priority < l.priority)
-            ORDER BY s.queue, s.priority DESC LIMIT 1) n
+           (SELECT s.queue, s.priority FROM rush.run_state s
+             WHERE s.queue = l.queue AND s.priority < l.priority
+               AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
+             ORDER BY s.priority DESC LIMIT 1)
+           UNION ALL
+           (SELECT s.queue, s.priority FROM rush.run_state s
+             WHERE s.queue > l.queue
+               AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
+             ORDER BY s.queue, s.priority DESC LIMIT 1)
+            ORDER BY queue, priority DESC LIMIT 1) n
 )
 SELECT (SELECT count(*) FROM (SELECT FROM rush.run_state
                                WHERE state = 'Ready' AND worker IS NULL AND NOT limited LIMIT %(most)s) r)
-       + (SELECT count(*) FROM rush.run_state WHERE worker IS NOT NULL AND state = 'Ready') AS ready,
+       + (SELECT count(*) FILTER (WHERE state = 'Ready')
+            FROM (SELECT state FROM rush.run_state WHERE worker IS NOT NULL LIMIT %(most)s) h) AS ready,
        (SELECT extract(epoch FROM statement_timestamp() - min(r.ready_at))::float8
           FROM line l
          CROSS JOIN LATERAL (
