@@ -19,11 +19,21 @@ from rush.store.session import Session
 #: What is live is counted up to so many, of each kind.
 MOST = 10_000
 
+_RUN_STATES = {str(state): state for state in RunState}
+
 
 def pipelines(session: Session, *, runs: int = 10, name: str | None = None) -> list[PipelineRow]:
     """Every pipeline, or the one of that name, each with so many of its last runs."""
     rows = session.many("list_pipelines", runs=runs, name=name, most=MOST)
     return [_pipeline(row) for row in rows]
+
+
+def outcomes(session: Session, *, runs: int) -> dict[str, Any]:
+    """
+    How the last so many runs of each pipeline that has any have ended: `runs` that are over,
+    `complete`, `judged` (those and the Stuck ones), and seconds, `p50` and `p95`.
+    """
+    return {row.name: row for row in session.many("pipeline_outcomes", runs=runs)}
 
 
 def pipeline(session: Session, name: str) -> DefinitionRow | None:
@@ -68,8 +78,22 @@ def standing(session: Session) -> Standing:
 
 
 def _pipeline(row: Any) -> PipelineRow:
-    last_runs = tuple(LastRun(**run | {"state": RunState(run["state"])}) for run in row.last_runs)
-    return PipelineRow(**row._asdict() | {"last_runs": last_runs})
+    columns = zip(row.ids, row.jobinstances, row.states, row.ages, row.seconds, strict=True)
+    last_runs = tuple(
+        LastRun(id=id, jobinstance=number, state=_RUN_STATES[state], age=age, seconds=seconds)
+        for id, number, state, age, seconds in columns
+    )
+    return PipelineRow(
+        name=row.name,
+        version=row.version,
+        description=row.description,
+        paused=row.paused,
+        compiled=row.compiled,
+        error=row.error,
+        jobs=row.jobs,
+        live=row.live,
+        last_runs=last_runs,
+    )
 
 
 def _worker(row: Any) -> WorkerRow:

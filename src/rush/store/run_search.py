@@ -18,13 +18,13 @@ from rush.domain.names import NAME_PATTERN
 from rush.domain.rows import RunRow
 from rush.domain.states import RunState
 from rush.store import run_reads
-from rush.store.session import Session, array
+from rush.store.session import Session, array, numbers
 
-#: How many runs are looked at for a page; how many of the newest are counted.
-LOOKED = 10_000
+#: How many runs are looked at for a page; how many of them at once, at the most.
+LOOKED = 5000
+STRIDE = 2500
+#: How many of the newest runs are counted.
 COUNTED = 10_000
-#: So many of them at once, at the most.
-STRIDE = 5000
 
 _RUN_NAME = re.compile(rf"(?P<pipeline>{NAME_PATTERN})/(?P<jobinstance>\d{{1,9}})", re.ASCII)
 
@@ -62,11 +62,16 @@ class Found:
 
 
 def find_runs(
-    session: Session, filter: RunFilter, *, limit: int, before: int | None = None
+    session: Session,
+    filter: RunFilter,
+    *,
+    limit: int,
+    before: int | None = None,
+    most: int = LOOKED,
 ) -> RunPage:
     """
     Runs, the newest first, or those of one pipeline by their numbers: those behind the run
-    `before`. A run whose whole name is the text comes first of all.
+    `before`. About `most` are looked at. A text that is the whole name of a run finds that alone.
     """
     found: list[RunRow] = []
     looked = 0
@@ -75,7 +80,7 @@ def find_runs(
         looked += len(ids)
         if len(found) > limit:
             return RunPage(runs=found[:limit], next=found[limit - 1].id)
-        if looked >= LOOKED:
+        if looked >= most:
             return RunPage(runs=found, next=ids[-1])
     return RunPage(runs=found, next=None)
 
@@ -106,14 +111,14 @@ def _walk(
         return
     walk = _walk_of(filter)
     while True:
-        rows = session.many(
+        ids = session.one(
             walk, before=before, pipeline=filter.pipeline, since=filter.since, limit=size
-        )
-        if rows:
-            yield [row.id for row in rows]
-        if len(rows) < size:
+        ).ids
+        if ids:
+            yield ids
+        if len(ids) < size:
             return
-        before = rows[-1].id
+        before = ids[-1]
         size = min(4 * size, STRIDE)
 
 
@@ -133,7 +138,7 @@ def _like(session: Session, filter: RunFilter, ids: Sequence[int]) -> list[RunRo
         return []
     rows = session.many(
         "runs_like",
-        ids=array(ids),
+        ids=numbers(ids),
         pipeline=filter.pipeline,
         states=array(filter.states) if filter.states else None,
         since=filter.since,

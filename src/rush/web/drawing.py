@@ -167,6 +167,18 @@ def statistics(runs: Sequence[LastRun]) -> Statistics:
     )
 
 
+def statistics_of(outcomes: Any) -> Statistics:
+    """The same, of what the database has counted (`overview.outcomes`); None: there was no run."""
+    if outcomes is None:
+        return statistics([])
+    return Statistics(
+        runs=outcomes.runs,
+        succeeded=outcomes.complete / outcomes.judged if outcomes.judged else None,
+        p50=outcomes.p50,
+        p95=outcomes.p95,
+    )
+
+
 def percentile(ordered: Sequence[float], part: float) -> float | None:
     """Of numbers in order: the first that so large a part of them does not exceed."""
     if not ordered:

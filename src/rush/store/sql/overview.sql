@@ -12,7 +12,7 @@ SELECT p.name, v.version, p.paused, v.error, v.compiled_at IS NOT NULL AS compil
                                                   THEN p.definition -> 'jobs' END) END, 0) AS jobs,
        p.definition ->> 'description' AS description,
        coalesce(live.counts, '{}') AS live,
-       coalesce(last.runs, '[]') AS last_runs
+       last.ids, last.jobinstances, last.states, last.ages, last.seconds
   FROM rush.pipeline p
   JOIN LATERAL (SELECT id, version, error, compiled_at FROM rush.pipeline_version v
                  WHERE v.pipeline = p.name ORDER BY version DESC LIMIT 1) v ON true
@@ -40,16 +40,31 @@ SELECT p.name, v.version, p.paused, v.error, v.compiled_at IS NOT NULL AS compil
                                ORDER BY run_id DESC LIMIT %(most)s)) job
                       GROUP BY 1, 2) c
               GROUP BY pipeline) live ON live.pipeline = p.name
-  LEFT JOIN LATERAL (
-       SELECT jsonb_agg(jsonb_build_object(
-                  'id', r.id, 'jobinstance', r.jobinstance, 'state', r.state,
-                  'age', extract(epoch FROM statement_timestamp() - r.created_at),
-                  'seconds', extract(epoch FROM coalesce(r.finished_at, statement_timestamp()) - r.started_at))
-                  ORDER BY r.jobinstance DESC) AS runs
+  -- In arrays, one a column: as JSON thousands of runs take several times as long.
+ CROSS JOIN LATERAL (
+       SELECT coalesce(array_agg(r.id), '{}') AS ids, coalesce(array_agg(r.jobinstance), '{}') AS jobinstances,
+              coalesce(array_agg(r.state), '{}') AS states,
+              coalesce(array_agg(extract(epoch FROM statement_timestamp() - r.created_at)::float8), '{}') AS ages,
+              coalesce(array_agg(extract(epoch FROM coalesce(r.finished_at, statement_timestamp())
+                                                    - r.started_at)::float8), '{}') AS seconds
          FROM (SELECT * FROM rush.run r
-                WHERE r.pipeline = p.name ORDER BY r.jobinstance DESC LIMIT %(runs)s) r) last ON true
+                WHERE r.pipeline = p.name ORDER BY r.jobinstance DESC LIMIT %(runs)s) r) last
  WHERE %(name)s::text IS NULL OR p.name = %(name)s
  ORDER BY p.name;
+
+-- name: pipeline_outcomes :many
+-- How the last so many runs of each pipeline have ended: of those that are over, how many are
+-- Complete, how many that or Stuck, and how long those that are Complete took.
+SELECT p.name, count(*) FILTER (WHERE r.state <> 'Running') AS runs,
+       count(*) FILTER (WHERE r.state = 'Complete') AS complete,
+       count(*) FILTER (WHERE r.state IN ('Complete', 'Stuck')) AS judged,
+       percentile_disc(0.5) WITHIN GROUP (ORDER BY r.seconds) FILTER (WHERE r.state = 'Complete') AS p50,
+       percentile_disc(0.95) WITHIN GROUP (ORDER BY r.seconds) FILTER (WHERE r.state = 'Complete') AS p95
+  FROM rush.pipeline p
+ CROSS JOIN LATERAL (
+       SELECT state, extract(epoch FROM finished_at - started_at)::float8 AS seconds
+         FROM rush.run WHERE pipeline = p.name ORDER BY jobinstance DESC LIMIT %(runs)s) r
+ GROUP BY p.name;
 
 -- name: pipeline_versions :many
 SELECT version, definition, created_at, compiled_at, error, statement_timestamp() AS now

@@ -1,52 +1,61 @@
 -- Runs that are like something: for lists, and for what is done to many of them at once.
--- A list has a walk, which gives ids of runs, some at a time, and `runs_like` takes of them what
--- the filter lets pass. So what is looked at is bounded, however rare it is that something passes.
+-- A list has a walk, which gives ids of runs in its order, some at a time, and `runs_like` takes
+-- of them what the filter lets pass. So what is looked at is bounded, however rare it is that
+-- something passes.
 
--- name: walk_runs :many
+-- name: walk_runs :one
 -- All runs, the newest first; it ends at those that began longer ago, since ids rise with time.
-SELECT id
-  FROM (SELECT id, started_at FROM rush.run
-         WHERE %(before)s::bigint IS NULL OR id < %(before)s
-         ORDER BY id DESC LIMIT %(limit)s) newest
- WHERE %(since)s::float8 IS NULL OR started_at >= statement_timestamp() - %(since)s::float8 * interval '1 second'
- ORDER BY id DESC;
+SELECT ARRAY(
+    SELECT id
+      FROM (SELECT id, started_at FROM rush.run
+             WHERE %(before)s::bigint IS NULL OR id < %(before)s
+             ORDER BY id DESC LIMIT %(limit)s) newest
+     WHERE %(since)s::float8 IS NULL OR started_at >= statement_timestamp() - %(since)s::float8 * interval '1 second'
+     ORDER BY id DESC
+) AS ids;
 
--- name: walk_pipeline :many
+-- name: walk_pipeline :one
 -- The runs of a pipeline, by their numbers: there is no index on its ids.
-SELECT id FROM rush.run
- WHERE pipeline = %(pipeline)s
-   AND (%(before)s::bigint IS NULL
-        OR jobinstance < (SELECT jobinstance FROM rush.run WHERE id = %(before)s))
- ORDER BY jobinstance DESC
- LIMIT %(limit)s;
+SELECT ARRAY(
+    SELECT id FROM rush.run
+     WHERE pipeline = %(pipeline)s
+       AND (%(before)s::bigint IS NULL
+            OR jobinstance < (SELECT jobinstance FROM rush.run WHERE id = %(before)s))
+     ORDER BY jobinstance DESC
+     LIMIT %(limit)s
+) AS ids;
 
--- name: walk_live :many
+-- name: walk_live :one
 -- Runs that may be Running or Stuck: something of them is live, or is over and the master has
 -- not seen it, or is being cancelled. From run to run by the primary key, past all their jobs.
-WITH RECURSIVE live AS (
-    (SELECT run_id FROM rush.run_state
-      WHERE %(before)s::bigint IS NULL OR run_id < %(before)s
-      ORDER BY run_id DESC LIMIT 1)
-    UNION ALL
-    SELECT (SELECT s.run_id FROM rush.run_state s WHERE s.run_id < live.run_id ORDER BY s.run_id DESC LIMIT 1)
-      FROM live WHERE live.run_id IS NOT NULL
-)
-(SELECT run_id AS id FROM live WHERE run_id IS NOT NULL LIMIT %(limit)s)
-UNION
-SELECT run_id FROM rush.finished WHERE %(before)s::bigint IS NULL OR run_id < %(before)s
-UNION
-SELECT id FROM rush.run WHERE cancelling AND (%(before)s::bigint IS NULL OR id < %(before)s)
- ORDER BY id DESC
- LIMIT %(limit)s;
+SELECT ARRAY(
+    WITH RECURSIVE live AS (
+        (SELECT run_id FROM rush.run_state
+          WHERE %(before)s::bigint IS NULL OR run_id < %(before)s
+          ORDER BY run_id DESC LIMIT 1)
+        UNION ALL
+        SELECT (SELECT s.run_id FROM rush.run_state s WHERE s.run_id < live.run_id ORDER BY s.run_id DESC LIMIT 1)
+          FROM live WHERE live.run_id IS NOT NULL
+    )
+    (SELECT run_id AS id FROM live WHERE run_id IS NOT NULL LIMIT %(limit)s)
+    UNION
+    SELECT run_id FROM rush.finished WHERE %(before)s::bigint IS NULL OR run_id < %(before)s
+    UNION
+    SELECT id FROM rush.run WHERE cancelling AND (%(before)s::bigint IS NULL OR id < %(before)s)
+     ORDER BY id DESC
+     LIMIT %(limit)s
+) AS ids;
 
--- name: walk_stuck :many
+-- name: walk_stuck :one
 -- Runs with a job that is Stuck.
-SELECT DISTINCT run_id AS id FROM rush.run_state
- WHERE state = 'Stuck'
-   AND (%(before)s::bigint IS NULL OR run_id < %(before)s)
-   AND (%(pipeline)s::text IS NULL OR pipeline = %(pipeline)s)
- ORDER BY run_id DESC
- LIMIT %(limit)s;
+SELECT ARRAY(
+    SELECT DISTINCT run_id AS id FROM rush.run_state
+     WHERE state = 'Stuck'
+       AND (%(before)s::bigint IS NULL OR run_id < %(before)s)
+       AND (%(pipeline)s::text IS NULL OR pipeline = %(pipeline)s)
+     ORDER BY run_id DESC
+     LIMIT %(limit)s
+) AS ids;
 
 -- name: runs_like :many
 -- Of some runs those that are like something, the newest first. The text is a part of the run's

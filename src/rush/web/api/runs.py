@@ -57,8 +57,8 @@ def list_runs(
 
     `state` may be given several times. `q` is a part of the name, of the parameters, or of
     the error that a job is Stuck with; `since` is in seconds before now. A page may have less
-    than `limit` runs, and none: what is behind the ten thousand that were looked at comes with
-    `next`.
+    than `limit` runs, even none, where few are like that: what is behind the thousands that were
+    looked at comes with `next`.
     """
     wanted = RunFilter(pipeline=pipeline, states=tuple(state or ()), since=since, text=q)
     page = client.read(find_runs, wanted, limit=limit, before=cursor)

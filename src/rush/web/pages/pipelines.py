@@ -22,8 +22,9 @@ BARS = 25
 @router.get("/pipelines")
 @needs(Role.viewer)
 def pipelines(request: Request, client: ClientDep) -> Response:
-    rows = client.read(overview.pipelines, runs=LAST_RUNS)
+    rows = client.read(overview.pipelines, runs=BARS)
+    outcomes = client.read(overview.outcomes, runs=LAST_RUNS)
     listed: list[tuple[PipelineRow, Statistics]] = [
-        (row, drawing.statistics(row.last_runs)) for row in rows
+        (row, drawing.statistics_of(outcomes.get(row.name))) for row in rows
     ]
     return page(request, "pipelines.html", pipelines=listed, standing=client.standing(), bars=BARS)
