@@ -25,8 +25,14 @@ LIMIT = 100
 #: Of tables of 20,000 rows. Lists join, and some look at a row of each kind.
 BOUND = 10 * LIMIT
 
-NEWEST = array(range(ROWS, ROWS - LIMIT, -1))
 FILTER: dict[str, Any] = {"pipeline": None, "states": None, "since": None, "text": None}
+SPARSE: dict[str, Any] = {
+    **FILTER,
+    "ids": array(range(ROWS, 0, -ROWS // LIMIT)),
+    "low": 1,
+    "high": ROWS,
+}
+DENSE: dict[str, Any] = {**FILTER, "ids": None, "low": ROWS - LIMIT, "high": ROWS}
 
 READS: list[tuple[str, dict[str, Any]]] = [
     ("walk_runs", {"before": None, "since": None}),
@@ -38,9 +44,10 @@ READS: list[tuple[str, dict[str, Any]]] = [
     ("walk_live", {"before": ROWS // 2}),
     ("walk_stuck", {"pipeline": None, "before": None}),
     ("walk_stuck", {"pipeline": None, "before": ROWS // 2}),
-    ("runs_like", {**FILTER, "ids": NEWEST}),
-    ("runs_like", {**FILTER, "ids": NEWEST, "states": "{Cancelled}", "pipeline": "p"}),
-    ("runs_like", {**FILTER, "ids": NEWEST, "text": "what is nowhere"}),
+    ("runs_like", SPARSE),
+    ("runs_like", {**SPARSE, "states": "{Cancelled}", "pipeline": "p"}),
+    ("runs_like", DENSE),
+    ("runs_like", {**DENSE, "text": "what is nowhere"}),
     ("count_runs", {"pipeline": None, "since": None, "text": None}),
     ("count_runs", {"pipeline": "p", "since": 0.001, "text": "what is nowhere"}),
     ("queued", {}),

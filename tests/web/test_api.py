@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from rush.web.api.models import Pipeline
 from tests.support.kernel import CHAIN, DIAMOND, Kernel
 
 
@@ -42,6 +44,92 @@ def test_runs_are_found_by_what_they_are_like(kernel: Kernel, api: httpx.Client)
     assert found(q="valueerror") == [stuck]
     assert found(q="%") == []
     assert found(since="3600") == [running, stuck]
+
+
+def test_a_page_ends_where_it_has_looked_enough(
+    kernel: Kernel, api: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs that few are like are found all the same, by going on; each of them once."""
+    monkeypatch.setattr("rush.store.run_search.LOOKED", {"walk_runs": 4, "walk_pipeline": 4})
+    kernel.define(CHAIN, "etl")
+    runs = [
+        kernel.start("etl", params={"kind": "rare" if n % 7 == 0 else "usual"}) for n in range(20)
+    ]
+    for like in ({"q": "rare"}, {"q": "rare", "pipeline": "etl"}):
+        seen, pages, cursor = [], 0, None
+        while pages == 0 or cursor is not None:
+            answer = api.get(
+                "/runs", params=like | {"limit": 2} | ({"cursor": cursor} if cursor else {})
+            ).json()
+            seen += [run["id"] for run in answer["runs"]]
+            cursor, pages = answer["next"], pages + 1
+        assert seen == [runs[14], runs[7], runs[0]]
+        assert pages > 2
+
+
+def test_live_runs_are_found_past_all_others(kernel: Kernel, api: httpx.Client) -> None:
+    """Those that are Running or Stuck, also where nothing of them is live at the moment."""
+    kernel.define(CHAIN, "chain", retry_limit=0)
+    kernel.define(DIAMOND, "diamond")
+    stuck = kernel.start("chain")
+    worker = kernel.worker()
+    kernel.work(worker, failing=["a"])
+    between = kernel.start("diamond")
+    kernel.complete(worker, *kernel.running(worker))
+    assert kernel.live(between) == {}
+    cancelled = kernel.start("chain")
+    kernel.cancel(cancelled)
+    ended = kernel.start("chain")
+    kernel.cancel(ended)
+    kernel.sweep()
+
+    def found(*states: str) -> list[int]:
+        return [run["id"] for run in api.get("/runs", params={"state": states}).json()["runs"]]
+
+    assert found("Stuck") == [stuck]
+    assert found("Running") == [between]
+    assert found("Running", "Stuck") == [between, stuck]
+    assert found("Cancelled") == [ended, cancelled]
+
+
+def test_a_run_is_found_by_its_whole_name(kernel: Kernel, api: httpx.Client) -> None:
+    """However old it is, and it alone; a part of a name finds all that have it."""
+    kernel.define(CHAIN, "etl")
+    runs = [kernel.start("etl") for _ in range(12)]
+
+    def found(q: str) -> list[int]:
+        return [run["id"] for run in api.get("/runs", params={"q": q}).json()["runs"]]
+
+    assert found("etl/1") == [runs[0]]
+    assert found("tl/1") == [runs[11], runs[10], runs[9], runs[0]]
+    assert found("etl/99") == []
+
+
+def test_runs_of_a_pipeline_stand_by_their_numbers(kernel: Kernel, api: httpx.Client) -> None:
+    """Whatever numbers somebody gave, no run is left out between two pages."""
+    kernel.define(CHAIN, "etl")
+    by_number = {number: kernel.start("etl", jobinstance=number) for number in (5, 1, 9, 3, 7)}
+    seen, cursor = [], None
+    for _ in range(3):
+        asked = {"pipeline": "etl", "limit": 2} | ({"cursor": cursor} if cursor else {})
+        answer = api.get("/runs", params=asked).json()
+        seen += [run["id"] for run in answer["runs"]]
+        cursor = answer["next"]
+    assert seen == [by_number[number] for number in (9, 7, 5, 3, 1)]
+    assert cursor is None
+
+
+def test_pipelines_are_sent_as_described(kernel: Kernel, api: httpx.Client) -> None:
+    """What is written without going through the model has the model's fields."""
+    kernel.define(CHAIN, "etl")
+    kernel.start("etl")
+
+    (sent,) = api.get("/pipelines").json()
+
+    described = Pipeline.model_validate(sent).model_dump(mode="json")
+    assert described == sent
+    assert sent["live"] == {"Ready": 1}
+    assert [run["jobinstance"] for run in sent["last_runs"]] == [1]
 
 
 def test_a_timeline_has_every_attempt(kernel: Kernel, api: httpx.Client) -> None:

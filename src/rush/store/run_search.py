@@ -20,9 +20,11 @@ from rush.domain.states import RunState
 from rush.store import run_reads
 from rush.store.session import Session, array, numbers
 
-#: How many runs are looked at for a page; how many of them at once, at the most.
-LOOKED = 5000
-STRIDE = 2500
+#: How many runs are looked at for a page: many that lie side by side cost no more than some that
+#: are looked up one by one.
+LOOKED = {"walk_runs": 15_000, "walk_pipeline": 5000, "walk_live": 5000, "walk_stuck": 5000}
+#: At once, at the most.
+STRIDE = 5000
 #: How many of the newest runs are counted.
 COUNTED = 10_000
 
@@ -67,16 +69,20 @@ def find_runs(
     *,
     limit: int,
     before: int | None = None,
-    most: int = LOOKED,
+    patience: int = 1,
 ) -> RunPage:
     """
     Runs, the newest first, or those of one pipeline by their numbers: those behind the run
-    `before`. About `most` are looked at. A text that is the whole name of a run finds that alone.
+    `before`. About `patience` times as many are looked at as a page may take. A text that is the
+    whole name of a run finds that alone.
     """
+    walk = _walk_of(filter)
+    most = patience * LOOKED[walk]
     found: list[RunRow] = []
     looked = 0
-    for ids in _walk(session, filter, before, limit + 1):
-        found += _like(session, filter, ids)
+    for ids in _walk(session, filter, walk, before, limit + 1):
+        wanted = limit + 1 - len(found)
+        found += _like(session, filter, ids, wanted if walk == "walk_runs" else None)
         looked += len(ids)
         if len(found) > limit:
             return RunPage(runs=found[:limit], next=found[limit - 1].id)
@@ -102,14 +108,13 @@ def count_runs(session: Session, filter: RunFilter) -> dict[str, int]:
 
 
 def _walk(
-    session: Session, filter: RunFilter, before: int | None, size: int
+    session: Session, filter: RunFilter, walk: str, before: int | None, size: int
 ) -> Iterator[list[int]]:
     """Ids of runs in the order of the list, ever more at once."""
     if (named := _named(session, filter)) is not None:
         if before is None:
             yield [named]
         return
-    walk = _walk_of(filter)
     while True:
         ids = session.one(
             walk, before=before, pipeline=filter.pipeline, since=filter.since, limit=size
@@ -132,13 +137,21 @@ def _walk_of(filter: RunFilter) -> str:
     return "walk_runs" if filter.pipeline is None else "walk_pipeline"
 
 
-def _like(session: Session, filter: RunFilter, ids: Sequence[int]) -> list[RunRow]:
-    """Those of some runs that the filter lets pass, in the same order."""
+def _like(
+    session: Session, filter: RunFilter, ids: Sequence[int], first: int | None = None
+) -> list[RunRow]:
+    """
+    Those of some runs that the filter lets pass, in the same order. The `first` so many are only
+    asked for of ids that fall and leave no run out: then all between them is read in one go.
+    """
     if not ids:
         return []
     rows = session.many(
         "runs_like",
-        ids=numbers(ids),
+        low=min(ids),
+        high=max(ids),
+        ids=numbers(ids) if first is None else None,
+        limit=len(ids) if first is None else first,
         pipeline=filter.pipeline,
         states=array(filter.states) if filter.states else None,
         since=filter.since,
@@ -189,7 +202,7 @@ def _ids(
         return []
     like = RunFilter(pipeline=found.pipeline, states=wanted, since=found.since, text=found.text)
     ids: list[int] = []
-    for some in _walk(session, like, None, limit):
+    for some in _walk(session, like, _walk_of(like), None, limit):
         ids += [row.id for row in _like(session, like, some)]
         if len(ids) >= limit:
             break

@@ -67,7 +67,8 @@ SELECT r.id, r.pipeline, r.jobinstance, v.version, r.state, r.cancelling, r.roun
        statement_timestamp() AS now
   FROM rush.run r
   LEFT JOIN rush.pipeline_version v ON v.id = r.version_id
- WHERE r.id = ANY(%(ids)s::bigint[])
+ WHERE r.id BETWEEN %(low)s AND %(high)s
+   AND (%(ids)s::bigint[] IS NULL OR r.id = ANY(%(ids)s::bigint[]))
    AND (%(pipeline)s::text IS NULL OR r.pipeline = %(pipeline)s)
    AND (%(states)s::text[] IS NULL OR r.state = ANY(%(states)s::text[]))
    AND (%(since)s::float8 IS NULL OR r.created_at >= statement_timestamp() - %(since)s::float8 * interval '1 second')
@@ -78,7 +79,8 @@ SELECT r.id, r.pipeline, r.jobinstance, v.version, r.state, r.cancelling, r.roun
              SELECT FROM rush.run_state s JOIN rush.archive a ON a.run_id = s.run_id AND a.job = s.job
               WHERE s.run_id = r.id AND s.state = 'Stuck' AND a.round = s.round AND a.finished_at >= r.created_at
                 AND strpos(lower(a.error), lower(%(text)s)) > 0))
- ORDER BY r.id DESC;
+ ORDER BY r.id DESC
+ LIMIT %(limit)s;
 
 -- name: count_runs :many
 -- How many of the newest runs are in each state and like the rest of the filter, whatever states

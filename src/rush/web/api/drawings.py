@@ -6,15 +6,16 @@ from datetime import timedelta
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
 from rush.client import Client
 from rush.domain.rows import JobRow, RunRow
 from rush.errors import NotFoundError
-from rush.store import drawings, log_pages, run_reads
+from rush.store import drawings, log_pages, overview, run_reads
 from rush.store.log_pages import LogOf, LogPage
 from rush.store.session import Session
 from rush.web import drawing, grid
+from rush.web.api.answers import written
 from rush.web.api.models import (
     Durations,
     Graph,
@@ -40,37 +41,37 @@ Columns = Annotated[int, Query(ge=1, le=200)]
 # Of a run -----------------------------------------------------------------------------------
 
 
-@router.get("/runs/{run_id}/timeline", tags=["runs"])
+@router.get("/runs/{run_id}/timeline", tags=["runs"], response_model=Timeline)
 @needs(Role.viewer)
-def timeline(client: ClientDep, run_id: int) -> Timeline:
+def timeline(client: ClientDep, run_id: int) -> Response:
     """What a run did when: a lane a job, a bar an attempt."""
 
     def look(session: Session) -> Timeline:
         run, jobs = _run_and_jobs(session, run_id)
         return drawing.timeline(run, jobs, drawings.timeline(session, run_id))
 
-    return client.read_at_once(look)
+    return written(client.read_at_once(look))
 
 
-@router.get("/runs/{run_id}/graph", tags=["runs"])
+@router.get("/runs/{run_id}/graph", tags=["runs"], response_model=Graph)
 @needs(Role.viewer)
-def graph(client: ClientDep, run_id: int) -> Graph:
+def graph(client: ClientDep, run_id: int) -> Response:
     """The jobs of a run, what each waits for, and how it stands."""
-    return client.read_at_once(
-        lambda session: drawing.graph_of_run(*_run_and_jobs(session, run_id))
+    return written(
+        client.read_at_once(lambda session: drawing.graph_of_run(*_run_and_jobs(session, run_id)))
     )
 
 
-@router.get("/runs/{run_id}/graph/states", tags=["runs"])
+@router.get("/runs/{run_id}/graph/states", tags=["runs"], response_model=GraphStates)
 @needs(Role.viewer)
-def graph_states(client: ClientDep, run_id: int) -> GraphStates:
+def graph_states(client: ClientDep, run_id: int) -> Response:
     """How the jobs of a run stand, without those whose turn is still to come."""
-    return client.read_at_once(
-        lambda session: drawing.states_of_run(*_run_and_jobs(session, run_id))
+    return written(
+        client.read_at_once(lambda session: drawing.states_of_run(*_run_and_jobs(session, run_id)))
     )
 
 
-@router.get("/runs/{run_id}/logs", tags=["runs"])
+@router.get("/runs/{run_id}/logs", tags=["runs"], response_model=Log)
 @needs(Role.viewer)
 def logs(
     *,
@@ -81,7 +82,7 @@ def logs(
     before: str | None = None,
     after: str | None = None,
     limit: Lines = 2000,
-) -> Log:
+) -> Response:
     """
     Lines of a run's log: the last ones, or those before or after a place.
 
@@ -93,7 +94,7 @@ def logs(
     page = client.read(
         _log_page, LogOf(run_id=run_id, job=job, attempt=attempt), before, after, limit
     )
-    return Log(
+    answer = Log(
         lines=[
             (line.at, line.level, line.job, 0, line.round, line.attempt, line.text)
             for line in page.lines
@@ -104,6 +105,7 @@ def logs(
         after=page.after,
         total=page.total,
     )
+    return written(answer)
 
 
 def _log_page(
@@ -126,26 +128,27 @@ def _run_and_jobs(session: Session, run_id: int) -> tuple[RunRow, list[JobRow]]:
 # Of a pipeline ------------------------------------------------------------------------------
 
 
-@router.get("/pipelines/{name}/graph", tags=["pipelines"])
+@router.get("/pipelines/{name}/graph", tags=["pipelines"], response_model=Graph)
 @needs(Role.viewer)
-def definition_graph(client: ClientDep, name: str, version: int | None = None) -> Graph:
+def definition_graph(client: ClientDep, name: str, version: int | None = None) -> Response:
     """The jobs of a definition, and what each waits for."""
-    return drawing.graph_of_definition(definition_of(client, name, version), client.standing().now)
+    definition = definition_of(client, name, version)
+    return written(drawing.graph_of_definition(definition, client.standing().now))
 
 
-@router.get("/pipelines/{name}/grid", tags=["pipelines"])
+@router.get("/pipelines/{name}/grid", tags=["pipelines"], response_model=Grid)
 @needs(Role.viewer)
 def grid_structure(
     *, request: Request, client: ClientDep, name: str, runs: Columns = 25, before: int | None = None
-) -> Grid:
+) -> Response:
     """The rows (jobs) and columns (runs, the oldest first) of a pipeline's grid."""
     base = site_of(request).base
     older = f"{base}/api/v1/pipelines/{quote(name, safe='')}/grid?runs={runs}&before="
     window = Window(pipeline=name, limit=runs, before=before)
-    return client.read_at_once(grid.structure, window, site_of(request).depths, older)
+    return written(client.read_at_once(grid.structure, window, site_of(request).depths, older))
 
 
-@router.get("/pipelines/{name}/grid/states", tags=["pipelines"], response_model_exclude_none=True)
+@router.get("/pipelines/{name}/grid/states", tags=["pipelines"], response_model=GridStates)
 @needs(Role.viewer)
 def grid_states(
     *,
@@ -154,10 +157,10 @@ def grid_states(
     runs: Columns = 25,
     before: int | None = None,
     after: str | None = None,
-) -> GridStates:
+) -> Response:
     """The squares of the grid, or what has changed since a cursor."""
     window = Window(pipeline=name, limit=runs, before=before)
-    return client.read_at_once(grid.states, window, after)
+    return written(client.read_at_once(grid.states, window, after), exclude_none=True)
 
 
 @router.get("/pipelines/{name}/durations", tags=["pipelines"])
@@ -189,10 +192,10 @@ def definition_of(client: Client, name: str, version: int | None) -> dict[str, o
     """The definition in force, or an older version. Raises NotFoundError where there is none."""
     if version is None:
         return client.pipeline(name).definition
-    for row in client.versions(name):
-        if row.version == version:
-            return row.definition
-    raise NotFoundError(f"{name} has no version {version}")
+    row = client.read(overview.version, client.pipeline(name).name, version)
+    if row is None:
+        raise NotFoundError(f"{name} has no version {version}")
+    return row.definition
 
 
 # Of everything ------------------------------------------------------------------------------

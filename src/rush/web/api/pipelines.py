@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
+from pydantic import TypeAdapter
 
+from rush.domain.rows import PipelineRow
 from rush.errors import NotFoundError
 from rush.store import overview
 from rush.web import actions, drawing
 from rush.web.actions import Doer
+from rush.web.api.answers import rows_written
 from rush.web.api.models import Applied, Apply, Definition, Done, Pipeline, Statistics, Version, Why
 from rush.web.guard import Role, VisitorDep, needs
 from rush.web.redaction import redacted
@@ -18,12 +21,15 @@ router = APIRouter(prefix="/pipelines", tags=["pipelines"])
 #: So many of the last runs tell how a pipeline goes.
 LAST_RUNS = 100
 
+#: They have the fields of `Pipeline`.
+ROWS = TypeAdapter(list[PipelineRow])
 
-@router.get("")
+
+@router.get("", response_model=list[Pipeline])
 @needs(Role.viewer)
-def list_pipelines(client: ClientDep) -> list[Pipeline]:
-    """Every pipeline, with its newest version and its last runs."""
-    return [Pipeline.model_validate(row) for row in client.pipelines()]
+def list_pipelines(client: ClientDep) -> Response:
+    """Every pipeline, with its newest version and its last runs. What is live is counted up to 10,000."""
+    return rows_written(ROWS, client.pipelines())
 
 
 @router.get("/{name}")

@@ -17,8 +17,8 @@ from rush.web.site import ClientDep
 router = APIRouter()
 
 PAGE = 50
-#: How many runs are looked at: who reads a page waits a tenth of a second rather than clicks.
-LOOKED = 50_000
+#: So many times as many runs are looked at as for a program: who reads waits rather than clicks.
+PATIENCE = 5
 
 #: How far back, as it is said in the address, in words, and in seconds.
 SPANS = {
@@ -43,7 +43,7 @@ def runs(
     states = tuple(state or ())
     since = SPANS[span][1] if span in SPANS else None
     wanted = RunFilter(pipeline=pipeline or None, states=states, since=since, text=q or None)
-    found = client.read(find_runs, wanted, limit=PAGE, before=before, most=LOOKED)
+    found = client.read(find_runs, wanted, limit=PAGE, before=before, patience=PATIENCE)
     counts = client.read(count_runs, wanted)
     matching = sum(number for name, number in counts.items() if not states or name in states)
     return page(
@@ -51,7 +51,6 @@ def runs(
         "runs.html",
         runs=found.runs,
         older=found.next,
-        looked=LOOKED,
         counts=counts,
         counted=COUNTED,
         matching=matching,
