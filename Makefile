@@ -39,7 +39,8 @@ fix: $(VENV)/.dev ## Format, and mend what can be mended by itself
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-.PHONY: bench bench-peers bench-parts bench-growth zombies
+# What else `make bench-pages` is told: `FLAGS="--rows 10000000 --ready 1000000"` for a history of years.
+.PHONY: bench bench-peers bench-parts bench-pages bench-growth zombies
 
 bench: $(VENV)/.demo ## Measure Rush alone, in about two minutes
 	@$(BIN)/python -m benchmarks
@@ -49,6 +50,9 @@ bench-peers: $(VENV)/.demo ## Measure it beside PgQueuer, procrastinate and DBOS
 
 bench-parts: $(VENV)/.dev ## Measure how fluid the parts of the pages are, in about a minute
 	@$(BIN)/python -m benchmarks.parts
+
+bench-pages: $(VENV)/.dev ## Measure the dashboard and the API beside a history of FLAGS' size
+	@$(BIN)/python -m benchmarks.pages $(FLAGS)
 
 bench-growth: $(VENV)/.demo ## Measure how it changes with size and time, in about ten minutes
 	@$(BIN)/python -m benchmarks.growth
