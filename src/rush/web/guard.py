@@ -90,13 +90,14 @@ def _user() -> str:
 
 @dataclass(slots=True)
 class OpenDoor:
-    """No accounts: whoever comes is the admin. For loopback alone."""
+    """No accounts: whoever comes is the admin, or what is said. For loopback alone, then."""
 
     name: str = field(default_factory=_user)
+    role: Role = Role.admin
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
     def visitor(self, request: Request) -> Visitor:
-        return Visitor(name=self.name, role=Role.admin, via="local", csrf=self.csrf)
+        return Visitor(name=self.name, role=self.role, via="local", csrf=self.csrf)
 
 
 def needs(role: Role) -> Callable[[Handler], Handler]:
