@@ -116,6 +116,7 @@ def dashboard(
         base=base,
         sign_in=must_sign_in(context, url, host, insecure=insecure),
         any_host=insecure,
+        files=context.project,
         metrics_port=context.settings.metrics_port if watched else None,
         metrics_for_others=not is_loopback(context.settings.metrics_host),
     )

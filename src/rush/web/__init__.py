@@ -12,6 +12,7 @@ handful of native modules. All that is drawn comes from the store's verbs, by wa
     actions    what can be done, each with its row in `audit`
     problems   what becomes of errors: problem+json for programs, a page for people
     rendering  templates and their filters
+    files      what jobs have written, as far as it may be shown
     pages/     a module a page, with the template of the same name
     api/       /api/v1, a module a noun
     static/    style, scripts, and what others wrote (static/vendor, with licences)

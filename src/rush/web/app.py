@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Collection, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -47,6 +48,8 @@ class Options:
     metrics_port: int | None = None
     #: Whether others than this machine can reach that port.
     metrics_for_others: bool = False
+    #: The project's folder, if files are to be shown that results name.
+    files: Path | None = None
 
 
 class Static(StaticFiles):
@@ -92,6 +95,7 @@ def create_app(options: Options) -> FastAPI:
         metrics=Metrics(),
         depths=Depths(),
         base=options.base,
+        files=options.files,
     )
 
     @asynccontextmanager

@@ -7,10 +7,11 @@ Run: what became of one execution, job by job, and what can be done about it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import FileResponse, RedirectResponse
 
 from rush.domain.reasons import Reason, Situation, why, why_job
 from rush.domain.rows import AttemptRow, JobRow
@@ -18,6 +19,7 @@ from rush.domain.states import JobState
 from rush.errors import NotFoundError
 from rush.store import job_reads, run_reads
 from rush.store.session import Session
+from rush.web.files import KINDS, SANDBOX, files_in, found
 from rush.web.guard import Role, needs
 from rush.web.redaction import redacted
 from rush.web.rendering import page
@@ -44,6 +46,8 @@ class Panel:
     params: dict[str, Any]
     result: Any
     has_result: bool
+    #: Files that the result names.
+    files: list[str]
     followers: tuple[str, ...]
 
 
@@ -53,6 +57,7 @@ def run(
     *,
     request: Request,
     client: ClientDep,
+    site: SiteDep,
     run_id: int,
     tab: Tab = "timeline",
     job: str | None = None,
@@ -64,7 +69,7 @@ def run(
             raise NotFoundError(f"there is no run {run_id}")
         return (
             situation,
-            None if job is None else _panel(session, situation, job, attempt),
+            None if job is None else _panel(session, situation, job, attempt, site.files),
             job_reads.results(session, run_id) if tab == "data" else [],
             job_reads.events(session, run_id) if tab == "events" else [],
         )
@@ -86,7 +91,9 @@ def run(
         tab=tab,
         tabs=TABS,
         panel=panel,
-        results=[(row.job, redacted(row.value)) for row in results],
+        results=[
+            (row.job, redacted(row.value), files_in(site.files, row.value)) for row in results
+        ],
         events=events,
     )
 
@@ -99,7 +106,27 @@ def by_name(client: ClientDep, site: SiteDep, name: str, jobinstance: int) -> Re
     return RedirectResponse(f"{site.base}/runs/{run_id}", status_code=307)
 
 
-def _panel(session: Session, situation: Situation, name: str, attempt: int | None) -> Panel | None:
+@router.get("/runs/{run_id}/files/{job}")
+@needs(Role.viewer)
+def file(client: ClientDep, site: SiteDep, run_id: int, job: str, name: str) -> FileResponse:
+    """A file that a job's result names, in a sandbox."""
+    result = client.read(run_reads.result, run_id, job)
+    path = None
+    if result is not None and site.files is not None and name in files_in(site.files, result[0]):
+        path = found(site.files, name)
+    if path is None:
+        raise NotFoundError(f"{job} of run {run_id} has no file of that name to be shown")
+    return FileResponse(
+        path,
+        media_type=KINDS[path.suffix.lower()],
+        content_disposition_type="inline",
+        headers={"Content-Security-Policy": SANDBOX, "Cache-Control": "no-store"},
+    )
+
+
+def _panel(
+    session: Session, situation: Situation, name: str, attempt: int | None, folder: Path | None
+) -> Panel | None:
     job = next((each for each in situation.jobs if each.name == name), None)
     if job is None:
         raise NotFoundError(f"{situation.run.name} has no job {name}")
@@ -114,6 +141,7 @@ def _panel(session: Session, situation: Situation, name: str, attempt: int | Non
         params=redacted(job_reads.params(session, situation.run.id, name)),
         result=None if result is None else redacted(result[0]),
         has_result=result is not None and job.state is JobState.Complete,
+        files=[] if result is None else files_in(folder, result[0]),
         followers=tuple(each.name for each in situation.jobs if name in each.predecessors),
     )
 
