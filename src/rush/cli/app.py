@@ -47,6 +47,7 @@ COMMANDS = (
     ("pipelines", RUN, "List the pipelines, show one, apply definitions."),
     ("workers", RUN, "List the workers, drain one, reload their code."),
     ("retry", CONTROL, "Run again what is Stuck, or from a job on."),
+    ("acknowledge", CONTROL, "Say that somebody has looked at what is Stuck."),
     ("cancel", CONTROL, "End a run before it is through."),
     ("pause", CONTROL, "Hand out no more jobs of a pipeline, or none at all."),
     ("resume", CONTROL, "End what `rush pause` began."),

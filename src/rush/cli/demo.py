@@ -37,6 +37,7 @@ from rush.cli.watching import watch
 from rush.client import Client, Run
 from rush.config import LoadedSettings, load_settings
 from rush.demo import DEFINITION, is_laid_down, lay_down
+from rush.domain.deeds import this_user
 from rush.domain.durations import format_duration
 from rush.domain.states import JobState, RunState
 from rush.errors import ConfigurationError, GaveUpWaiting, RushError
@@ -129,7 +130,9 @@ def perform(stage: Stage) -> int:
     """The demo, in a folder that is laid down. The exit code."""
     with (
         server(stage) as url,
-        Client(url, stage.loaded.settings.schema, name="rush demo") as client,
+        Client(
+            url, stage.loaded.settings.schema, name="rush demo", doer=this_user("command")
+        ) as client,
         worker(stage) as child,
     ):
         apply_file(client, stage.folder / DEFINITION, name=PIPELINE)

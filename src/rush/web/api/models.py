@@ -91,6 +91,18 @@ class Attempt(Model):
     traceback: str | None
 
 
+class Resolution(Model):
+    """Whether what is Stuck of a run needs somebody. If not, when and by whom that was said."""
+
+    unresolved: bool
+    at: datetime | None
+    who: str | None
+    why: str | None
+    #: The later run that has done what this one could not.
+    resolved_by: int | None
+    resolved_by_name: str | None
+
+
 class Asked(Model):
     """A run request, and what became of it so far."""
 
@@ -131,6 +143,10 @@ class Why(BaseModel):
     why: str = Field(default="", max_length=500)
 
 
+#: What is said by who says nothing.
+NO_REASON = Why()
+
+
 class Retry(Why):
     """What of a run shall run again: what is Stuck, else from a job on, else all of it."""
 
@@ -147,6 +163,7 @@ class Like(BaseModel):
     states: list[RunState] = []
     since: float | None = Field(default=None, gt=0)
     q: str | None = Field(default=None, max_length=200)
+    unresolved: bool = False
 
 
 class Many(Why):
@@ -464,6 +481,8 @@ class Deed(Model):
     """Who did what, when, why."""
 
     id: int
+    #: It is a run request that was made by SQL, or by a program: `id` is that of the request.
+    is_request: bool
     at: datetime
     who: str
     via: str
@@ -472,6 +491,11 @@ class Deed(Model):
     detail: dict[str, Any] | None
     why: str
     outcome: str | None
+    #: What came of it, in words, and how its requests stand.
+    said: str
+    pending: int
+    accepted: int
+    rejected: int
 
 
 class Deeds(Model):

@@ -15,6 +15,7 @@ import yaml
 from fastapi import APIRouter, Request, Response
 
 from rush.client import Client
+from rush.domain.redaction import redacted
 from rush.domain.rows import PipelineRow, VersionRow
 from rush.errors import NotFoundError
 from rush.store import overview, run_reads
@@ -23,7 +24,6 @@ from rush.web import drawing
 from rush.web.api.pipelines import LAST_RUNS
 from rush.web.guard import Role, needs
 from rush.web.pages.actions import PARAMETER
-from rush.web.redaction import redacted
 from rush.web.rendering import page, plain
 from rush.web.site import ClientDep
 

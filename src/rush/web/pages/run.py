@@ -14,14 +14,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 
 from rush.domain.reasons import Reason, Situation, why, why_job
+from rush.domain.redaction import redacted
 from rush.domain.rows import AttemptRow, JobRow
 from rush.domain.states import JobState
 from rush.errors import NotFoundError
-from rush.store import job_reads, run_reads
+from rush.store import attention, job_reads, run_reads
 from rush.store.session import Session
 from rush.web.files import KINDS, SANDBOX, files_in, found
 from rush.web.guard import Role, needs
-from rush.web.redaction import redacted
 from rush.web.rendering import page
 from rush.web.site import ClientDep, SiteDep
 
@@ -63,7 +63,7 @@ def run(
     job: str | None = None,
     attempt: int | None = None,
 ) -> Response:
-    def look(session: Session) -> tuple[Situation, Panel | None, list[Any], list[Any]]:
+    def look(session: Session) -> tuple[Situation, Panel | None, list[Any], list[Any], Any]:
         situation = run_reads.situation(session, run_id)
         if situation is None:
             raise NotFoundError(f"there is no run {run_id}")
@@ -72,9 +72,10 @@ def run(
             None if job is None else _panel(session, situation, job, attempt, site.files),
             job_reads.results(session, run_id) if tab == "data" else [],
             job_reads.events(session, run_id) if tab == "events" else [],
+            attention.resolution(session, run_id),
         )
 
-    situation, panel, results, events = client.read_at_once(look)
+    situation, panel, results, events, resolution = client.read_at_once(look)
     reasons = why(situation)
     return page(
         request,
@@ -87,6 +88,7 @@ def run(
         stuck=[each for each in situation.jobs if each.state is JobState.Stuck],
         about_run=[reason for reason in reasons if reason.job is None],
         reasons={reason.job: reason for reason in reasons},
+        resolution=resolution,
         standing=situation.standing,
         tab=tab,
         tabs=TABS,

@@ -36,11 +36,18 @@ def runs(
     state: Annotated[list[RunState] | None, Query()] = None,
     span: str = "",
     q: Annotated[str, Query(max_length=200)] = "",
+    unresolved: bool = False,
     before: int | None = None,
 ) -> Response:
     states = tuple(state or ())
     since = SPANS[span][1] if span in SPANS else None
-    wanted = RunFilter(pipeline=pipeline or None, states=states, since=since, text=q or None)
+    wanted = RunFilter(
+        pipeline=pipeline or None,
+        states=states,
+        since=since,
+        text=q or None,
+        unresolved=unresolved,
+    )
     rows = client.read(find_runs, wanted, limit=PAGE + 1, before=before)
     counts = client.read(count_runs, wanted)
     matching = sum(number for name, number in counts.items() if not states or name in states)
@@ -57,5 +64,5 @@ def runs(
         spans=SPANS,
         states=states,
         since=since,
-        filters={"pipeline": pipeline, "span": span, "q": q},
+        filters={"pipeline": pipeline, "span": span, "q": q, "unresolved": unresolved and 1},
     )
