@@ -178,6 +178,39 @@ def measured(site: httpx.Client) -> dict[tuple[str, ...], float]:
     }
 
 
+def test_what_the_first_page_says_is_a_call(kernel: Kernel, api: httpx.Client) -> None:
+    """What needs attention, what waits, what runs and on which worker."""
+    kernel.define(CHAIN, "etl", retry_limit=0)
+    stuck = kernel.start("etl")
+    worker = kernel.worker()
+    kernel.work(worker, failing=["a"])
+    kernel.start("etl")
+    kernel.running(worker)
+    kernel.start("etl")
+    kernel.request("etl")
+    home = api.get("/home").json()
+    assert home["standing"]["master"] == "master"
+    assert (home["taken"], home["ready"], home["pending"]) == (1, 1, 1)
+    (group,) = home["stuck"]
+    assert (group["job"], group["error"], group["run_ids"]) == ("a", "ValueError: no", [stuck])
+    (running,) = home["running"]
+    assert (running["worker"], running["job"]["jobinstance"]) == ("worker1", 2)
+
+
+def test_a_job_is_told_whole_and_without_its_secrets(kernel: Kernel, api: httpx.Client) -> None:
+    """Why it stands so, its attempts, what it is given and what it has returned."""
+    kernel.define(CHAIN, "etl", retry_limit=0)
+    run = kernel.start("etl", params={"day": 1, "db_password": "hush"})
+    kernel.work(kernel.worker(), failing=["b"])
+    job = api.get(f"/runs/{run}/jobs/b").json()
+    assert job["job"]["state"] == "Stuck"
+    assert job["params"] == {"day": 1, "db_password": "•••"}
+    assert [attempt["state"] for attempt in job["attempts"]] == ["Failed"]
+    assert job["followers"] == ["c"]
+    assert "hush" not in api.get(f"/runs/{run}/events").text
+    assert api.get(f"/runs/{run}/jobs/x").status_code == 404
+
+
 def test_health_needs_nobody(site: httpx.Client) -> None:
     """Alive, and ready."""
     assert site.get("/healthz").text == "alive\n"

@@ -103,6 +103,38 @@ class Resolution(Model):
     resolved_by_name: str | None
 
 
+class Event(Model):
+    """Something that has happened to a run."""
+
+    at: datetime
+    what: str
+    job: str | None
+    attempt: int | None
+    worker: str | None
+    state: str | None
+    said: str | None
+
+
+class Result(Model):
+    """What a job has returned."""
+
+    job: str
+    value: Any
+
+
+class JobDetail(Model):
+    """One job of a run, with why it stands so, its attempts, parameters and result."""
+
+    job: Job
+    reason: Reason
+    attempts: list[Attempt]
+    params: dict[str, Any]
+    has_result: bool
+    result: Any
+    followers: list[str]
+    files: list[str]
+
+
 class Asked(Model):
     """A run request, and what became of it so far."""
 
@@ -472,6 +504,59 @@ class Explanation(Model):
     run: str
     state: str
     reasons: list[Reason]
+
+
+class StuckGroup(Model):
+    """What is Stuck with the same error in the same job, and some of the runs, the newest first."""
+
+    pipeline: str
+    job: str
+    error: str | None
+    jobs: int
+    first_at: datetime
+    last_at: datetime
+    run_ids: list[int]
+    jobinstances: list[int]
+
+
+class BrokenPipeline(Model):
+    name: str
+    error: str
+
+
+class RunningJob(Model):
+    worker: str
+    job: HeldJob
+
+
+class Standing(Model):
+    """Who is master, whether everything is paused, and how many workers could take a job."""
+
+    master: str | None
+    term: int
+    elected_at: datetime | None
+    expires_at: datetime | None
+    paused: bool
+    workers: int
+    now: datetime
+
+
+class Home(Model):
+    """How things stand, at one glance, and what somebody has to look at. Ages are in seconds."""
+
+    standing: Standing
+    slots: int
+    taken: int
+    ready: int
+    oldest: float | None
+    waiting: int
+    pending: int
+    pending_oldest: float | None
+    stuck: list[StuckGroup]
+    silent: list[Worker]
+    paused: list[str]
+    broken: list[BrokenPipeline]
+    running: list[RunningJob]
 
 
 # Audit --------------------------------------------------------------------------------------

@@ -12,19 +12,23 @@ from rush.domain.redaction import redacted
 from rush.domain.rows import RunRow
 from rush.domain.states import RequestState, RunState
 from rush.errors import NotFoundError
-from rush.store import attention, run_reads
+from rush.store import attention, job_reads, run_reads
 from rush.store.run_search import RunFilter, find_runs
+from rush.store.session import Session
 from rush.web import actions
 from rush.web.api.models import (
     NO_REASON,
     Asked,
     Attempt,
     Done,
+    Event,
     Explanation,
     Job,
+    JobDetail,
     Many,
     Reason,
     Resolution,
+    Result,
     Retry,
     Run,
     Runs,
@@ -32,7 +36,8 @@ from rush.web.api.models import (
     Why,
 )
 from rush.web.guard import ActingDep, Role, needs
-from rush.web.site import ClientDep
+from rush.web.panel import panel_of
+from rush.web.site import ClientDep, SiteDep
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 requests = APIRouter(prefix="/requests", tags=["runs"])
@@ -148,12 +153,43 @@ def jobs(client: ClientDep, run_id: int) -> list[Job]:
     return [Job.model_validate(row) for row in client.read(run_reads.jobs, run_id)]
 
 
+@router.get("/{run_id}/jobs/{job}")
+@needs(Role.viewer)
+def job(client: ClientDep, site: SiteDep, run_id: int, job: str) -> JobDetail:
+    """All that there is to say of one job: why it stands so, its attempts, parameters and result."""
+
+    def look(session: Session) -> JobDetail:
+        situation = run_reads.situation(session, run_id)
+        if situation is None:
+            raise NotFoundError(f"there is no run {run_id}")
+        return JobDetail.model_validate(panel_of(session, situation, job, None, site.files))
+
+    return client.read_at_once(look)
+
+
 @router.get("/{run_id}/attempts")
 @needs(Role.viewer)
 def attempts(client: ClientDep, run_id: int, job: str | None = None) -> list[Attempt]:
     """What has been tried, in the order of time, with what is being tried now."""
     _row(client, run_id)
     return [Attempt.model_validate(row) for row in client.read(run_reads.attempts, run_id, job=job)]
+
+
+@router.get("/{run_id}/results")
+@needs(Role.viewer)
+def results(client: ClientDep, run_id: int) -> list[Result]:
+    """What the jobs of a run have returned."""
+    _row(client, run_id)
+    rows = client.read(job_reads.results, run_id)
+    return [Result(job=row.job, value=redacted(row.value)) for row in rows]
+
+
+@router.get("/{run_id}/events")
+@needs(Role.viewer)
+def events(client: ClientDep, run_id: int) -> list[Event]:
+    """What has happened to a run, the newest first."""
+    _row(client, run_id)
+    return [Event.model_validate(row) for row in client.read(job_reads.events, run_id)]
 
 
 @router.get("/{run_id}/results/{job}")

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from rush.domain.redaction import redacted
 from rush.store import audit as deeds
 from rush.web.guard import Role, needs
-from rush.web.rendering import page
+from rush.web.rendering import page, query
 from rush.web.site import ClientDep
 
 router = APIRouter()
@@ -31,20 +31,15 @@ def audit(
     action: str | None = None,
     before: str | None = None,
 ) -> Response:
-    rows, older = client.read(
-        deeds.deeds,
-        target=target or None,
-        who=who or None,
-        action=action or None,
-        before=before,
-        limit=PAGE,
-    )
+    like = {"target": target or None, "who": who or None, "action": action or None}
+    rows, older = client.read(deeds.deeds, **like, before=before, limit=PAGE)
     return page(
         request,
         "audit.html",
+        twin="/audit" + query(like, cursor=before),
         deeds=[(row, redacted(row.detail)) for row in rows],
         older=older,
         window=deeds.WINDOW,
         actions=ACTIONS,
-        filters={"target": target, "who": who, "action": action},
+        filters=like,
     )

@@ -6,22 +6,21 @@ Run: what became of one execution, job by job, and what can be done about it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 
-from rush.domain.reasons import Reason, Situation, why, why_job
+from rush.domain.reasons import Situation, why
 from rush.domain.redaction import redacted
-from rush.domain.rows import AttemptRow, JobRow
+from rush.domain.rows import JobRow
 from rush.domain.states import JobState
 from rush.errors import NotFoundError
 from rush.store import attention, job_reads, run_reads
 from rush.store.session import Session
 from rush.web.files import KINDS, SANDBOX, files_in, found
 from rush.web.guard import Role, needs
+from rush.web.panel import Panel, panel_of
 from rush.web.rendering import page
 from rush.web.site import ClientDep, SiteDep
 
@@ -30,25 +29,17 @@ router = APIRouter()
 Tab = Literal["timeline", "graph", "logs", "data", "events"]
 TABS: tuple[Tab, ...] = ("timeline", "graph", "logs", "data", "events")
 
+#: What the API calls it.
+TWINS: dict[Tab, str] = {
+    "timeline": "timeline",
+    "graph": "graph",
+    "logs": "logs",
+    "data": "results",
+    "events": "events",
+}
+
 #: So many jobs are listed one by one; of more, those that somebody may have to look at.
 MOST_JOBS = 300
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Panel:
-    """One job, in the drawer."""
-
-    job: JobRow
-    attempts: tuple[AttemptRow, ...]
-    #: The one that is looked at; none where nothing has been tried.
-    attempt: AttemptRow | None
-    reason: Reason
-    params: dict[str, Any]
-    result: Any
-    has_result: bool
-    #: Files that the result names.
-    files: list[str]
-    followers: tuple[str, ...]
 
 
 @router.get("/runs/{run_id}")
@@ -69,7 +60,7 @@ def run(
             raise NotFoundError(f"there is no run {run_id}")
         return (
             situation,
-            None if job is None else _panel(session, situation, job, attempt, site.files),
+            None if job is None else panel_of(session, situation, job, attempt, site.files),
             job_reads.results(session, run_id) if tab == "data" else [],
             job_reads.events(session, run_id) if tab == "events" else [],
             attention.resolution(session, run_id),
@@ -80,6 +71,7 @@ def run(
     return page(
         request,
         "run.html",
+        twin=f"/runs/{run_id}/{TWINS[tab] if job is None else f'jobs/{job}'}",
         run=situation.run,
         params=redacted(situation.run.params),
         jobs=_worth_listing(situation.jobs),
@@ -123,28 +115,6 @@ def file(client: ClientDep, site: SiteDep, run_id: int, job: str, name: str) -> 
         media_type=KINDS[path.suffix.lower()],
         content_disposition_type="inline",
         headers={"Content-Security-Policy": SANDBOX, "Cache-Control": "no-store"},
-    )
-
-
-def _panel(
-    session: Session, situation: Situation, name: str, attempt: int | None, folder: Path | None
-) -> Panel | None:
-    job = next((each for each in situation.jobs if each.name == name), None)
-    if job is None:
-        raise NotFoundError(f"{situation.run.name} has no job {name}")
-    attempts = tuple(run_reads.attempts(session, situation.run.id, job=name))
-    chosen = next((each for each in attempts if each.attempt == attempt), None)
-    result = run_reads.result(session, situation.run.id, name)
-    return Panel(
-        job=job,
-        attempts=attempts,
-        attempt=chosen or (attempts[-1] if attempts else None),
-        reason=why_job(job, situation),
-        params=redacted(job_reads.params(session, situation.run.id, name)),
-        result=None if result is None else redacted(result[0]),
-        has_result=result is not None and job.state is JobState.Complete,
-        files=[] if result is None else files_in(folder, result[0]),
-        followers=tuple(each.name for each in situation.jobs if name in each.predecessors),
     )
 
 

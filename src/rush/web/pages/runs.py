@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -54,6 +55,10 @@ def runs(
     return page(
         request,
         "runs.html",
+        twin="/runs"
+        + _twin(
+            pipeline=pipeline, state=states, since=since, q=q, unresolved=unresolved, cursor=before
+        ),
         runs=rows[:PAGE],
         older=rows[PAGE - 1].id if len(rows) > PAGE else None,
         counts=counts,
@@ -66,3 +71,9 @@ def runs(
         since=since,
         filters={"pipeline": pipeline, "span": span, "q": q, "unresolved": unresolved and 1},
     )
+
+
+def _twin(**asked: Any) -> str:
+    """The same question to the API."""
+    said = {name: value for name, value in asked.items() if value}
+    return "?" + urlencode(said, doseq=True) if said else ""
