@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
+import psycopg
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.kernel import CHAIN, DIAMOND, Kernel
@@ -134,6 +136,52 @@ def test_a_log_is_read_in_both_directions(kernel: Kernel, api: httpx.Client) -> 
     more = api.get(path, params={"after": last["last"]}).json()
     assert [(line[1], line[6]) for line in more["lines"]] == [("WARNING", "more")]
     assert api.get(path, params={"before": "nonsense"}).status_code == 422
+
+
+def test_lines_that_are_committed_late_are_given_once(
+    kernel: Kernel, database: str, api: httpx.Client
+) -> None:
+    """However late it is: a part that was on its way for a minute, and came behind others."""
+    kernel.define({"a": []}, "etl")
+    run = kernel.start("etl")
+    worker = kernel.worker()
+    (claim,) = kernel.running(worker)
+    path = f"/runs/{run}/logs"
+
+    def texts(page: dict[str, Any]) -> list[str]:
+        return [line[6] for line in page["lines"]]
+
+    for part in (0, 1):
+        kernel.append_log(worker, claim, f"2026-11-25T08:00:0{part}Z INFO line {part}", part=part)
+    with psycopg.connect(database) as other:
+        kernel.seen_from(other).append_log(worker, claim, "2026-11-25T08:00:02Z INFO late", part=2)
+        other.execute("UPDATE rush.log SET at = at - interval '1 minute' WHERE part = 2")
+        kernel.sql("UPDATE rush.run SET created_at = created_at - interval '1 hour'")
+        first = api.get(path, params={"limit": 1}).json()
+        assert texts(first) == ["line 1"]
+        nothing = api.get(path, params={"after": first["last"]}).json()
+        kernel.append_log(worker, claim, "2026-11-25T08:00:03Z INFO line 3", part=3)
+        third = api.get(path, params={"after": nothing["last"]}).json()
+        assert texts(third) == ["line 3"]
+        other.commit()
+
+    late = api.get(path, params={"after": third["last"]}).json()
+    assert texts(late) == ["late"]
+    assert texts(api.get(path, params={"after": late["last"]}).json()) == []
+    before = api.get(path, params={"before": first["first"]}).json()
+    assert texts(before) == ["line 0"]
+    assert not before["before"]
+    assert sorted(texts(api.get(path).json())) == ["late", "line 0", "line 1", "line 3"]
+
+
+def test_a_place_in_a_log_that_is_none_is_said_so(kernel: Kernel, api: httpx.Client) -> None:
+    """Not found out by the database."""
+    kernel.define({"a": []}, "etl")
+    run = kernel.start("etl")
+    for place in ("x", "1-1-1", "1-1-1@5:3:", "1-1-1@5:9:9,7", "1-1-9999999999@1:1:", "1-1-1@0:0:"):
+        answer = api.get(f"/runs/{run}/logs", params={"after": place})
+        assert answer.status_code == 422, place
+    assert api.get(f"/runs/{run}/logs", params={"after": "1-1-1@3:9:5,7"}).status_code == 200
 
 
 def test_runs_that_ended_are_counted_in_stretches(kernel: Kernel, api: httpx.Client) -> None:
