@@ -46,6 +46,7 @@ COMMANDS = (
     ("explain", RUN, "Say why a run's jobs are not running, and what they wait for."),
     ("pipelines", RUN, "List the pipelines, show one, apply definitions."),
     ("workers", RUN, "List the workers, drain one, reload their code."),
+    ("audit", RUN, "Say who did what, when and why, and what came of it."),
     ("retry", CONTROL, "Run again what is Stuck, or from a job on."),
     ("acknowledge", CONTROL, "Say that somebody has looked at what is Stuck."),
     ("cancel", CONTROL, "End a run before it is through."),
