@@ -42,9 +42,12 @@ def test_a_form_does_it_and_leads_back_with_a_sentence(kernel: Kernel, site: htt
     assert answer.headers["location"] == f"/runs/{run}"
     assert "there is no answer of a master yet" in site.get(f"/runs/{run}").text
     assert "there is no answer" not in site.get(f"/runs/{run}").text
-    (deed,) = site.get("/api/v1/audit").json()["audit"]
+    deed, *_ = site.get("/api/v1/audit").json()["audit"]
     assert (deed["action"], deed["target"], deed["why"]) == ("cancel", "etl/1", "wrong day")
-    assert (deed["via"], deed["outcome"]) == ("local", "done")
+    assert (deed["via"], deed["outcome"], deed["said"]) == ("local", "done", "not decided yet")
+    kernel.take()
+    deed, *_ = site.get("/api/v1/audit").json()["audit"]
+    assert (deed["said"], deed["accepted"]) == ("accepted", 1)
 
 
 def test_what_was_not_possible_is_in_the_audit_as_well(kernel: Kernel, site: httpx.Client) -> None:
@@ -53,7 +56,7 @@ def test_what_was_not_possible_is_in_the_audit_as_well(kernel: Kernel, site: htt
     run = kernel.start("etl")
     post(site, f"/runs/{run}/retry")
     assert "nothing of it is Stuck" in site.get(f"/runs/{run}").text
-    (deed,) = site.get("/api/v1/audit").json()["audit"]
+    deed, *_ = site.get("/api/v1/audit").json()["audit"]
     assert deed["outcome"].startswith("failed: etl/1 is Running and nothing of it is Stuck")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
-from rush.cli.engine import RunReference, client_of, hear_verdict
+from rush.cli.engine import RunReference, WhyFlag, client_of, hear_verdict
 from rush.domain.phrases import listed
 from rush.domain.states import RunState
 from rush.errors import ConfigurationError, RefusedError
@@ -25,6 +25,7 @@ def retry(
     /,
     *,
     from_beginning: Annotated[bool, Parameter(negative=())] = False,
+    why: WhyFlag = "",
     options: DatabaseOptions = DATABASE_OPTIONS,
 ) -> None:
     """Run again what is Stuck, or from a job on.
@@ -49,12 +50,15 @@ def retry(
     context = Context(options)
     with client_of(context) as client:
         found = client.run(run)
-        try:
-            starts = found.retry(job, from_beginning=from_beginning)
-        except RefusedError:
-            raise RefusedError(what_else(found)) from None
+        detail = {"job": job} if job else {"from_beginning": True} if from_beginning else None
+        with client.deed("retry", found.name, detail, why=why):
+            try:
+                starts = found.retry(job, from_beginning=from_beginning)
+            except RefusedError:
+                raise RefusedError(what_else(found)) from None
+            decided = hear_verdict(client, found, context.out)
         where = f"from {listed(starts)}" if starts else "from the beginning"
-        if hear_verdict(client, found, context.out):
+        if decided:
             context.out.say(f"{found.name} runs again {where}")
             context.out.note(f"see it: rush runs show {found.name}")
         else:

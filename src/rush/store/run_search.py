@@ -17,12 +17,18 @@ from typing import Any
 from rush.domain.names import NAME_PATTERN
 from rush.domain.rows import RunRow
 from rush.domain.states import RunState
-from rush.store import run_reads
+from rush.store import attention, run_reads
 from rush.store.session import Session, array, numbers
 
 #: How many runs are looked at for a page: many that lie side by side cost no more than some that
 #: are looked up one by one.
-LOOKED = {"walk_runs": 15_000, "walk_pipeline": 5000, "walk_live": 5000, "walk_stuck": 5000}
+LOOKED = {
+    "walk_runs": 15_000,
+    "walk_pipeline": 5000,
+    "walk_live": 5000,
+    "walk_stuck": 5000,
+    "walk_unresolved": 1000,
+}
 #: At once, at the most.
 STRIDE = 5000
 #: How many of the newest runs are counted.
@@ -41,6 +47,8 @@ class RunFilter:
     since: float | None = None
     #: A part of the run's name, of its parameters, or of what a job of it is Stuck with.
     text: str | None = None
+    #: Only those with something Stuck that nobody has looked at.
+    unresolved: bool = False
 
     def said(self) -> dict[str, Any]:
         """What it asks for, and nothing else."""
@@ -57,10 +65,11 @@ class RunPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """How many runs something was asked of; whether there are more of them."""
+    """How many runs something was asked of, by which requests; whether there are more of them."""
 
     runs: int
     cut: bool
+    requests: Sequence[int] = ()
 
 
 def find_runs(
@@ -93,10 +102,11 @@ def find_runs(
 
 def count_runs(session: Session, filter: RunFilter) -> dict[str, int]:
     """How many of the newest runs are in each state, whatever states the filter asks for."""
+    some = attention.unresolved_runs(session, limit=COUNTED) if filter.unresolved else None
     if (named := _named(session, filter)) is not None:
-        return dict(
-            Counter(row.state for row in _like(session, replace(filter, states=()), [named]))
-        )
+        some = [named]
+    if some is not None:
+        return dict(Counter(row.state for row in _like(session, replace(filter, states=()), some)))
     rows = session.many(
         "count_runs",
         pipeline=filter.pipeline,
@@ -130,6 +140,8 @@ def _walk(
 def _walk_of(filter: RunFilter) -> str:
     """The shortest way past all runs that the filter may let pass."""
     states = set(filter.states)
+    if filter.unresolved:
+        return "walk_unresolved"
     if states == {RunState.Stuck}:
         return "walk_stuck"
     if states and states <= {RunState.Running, RunState.Stuck}:
@@ -162,9 +174,22 @@ def _like(
 
 
 def _named(session: Session, filter: RunFilter) -> int | None:
-    """The run whose whole name the text is, if there is one."""
+    """The run whose whole name the text is, if there is one, and it is not about what is unresolved."""
+    if filter.unresolved:
+        return None
     name = _RUN_NAME.fullmatch(filter.text or "")
     return name and run_reads.run_id_of(session, name["pipeline"], int(name["jobinstance"]))
+
+
+def acknowledge(
+    session: Session, found: RunFilter | Sequence[int], *, most: int, who: str, why: str
+) -> Found:
+    """Say that somebody has looked at what is Stuck of runs."""
+    if isinstance(found, RunFilter):
+        found = replace(found, unresolved=True)
+    ids = _ids(session, found, (RunState.Running, RunState.Stuck), most + 1)
+    done = attention.acknowledge(session, ids[:most], who=who, why=why)
+    return Found(runs=len(done), cut=len(ids) > most)
 
 
 def cancel(session: Session, found: RunFilter | Sequence[int], *, most: int) -> Found:
@@ -186,7 +211,7 @@ def _ask(
 ) -> Found:
     ids = _ids(session, found, states, most + 1)
     asked = session.one(query, ids=array(ids[:most]))
-    return Found(runs=asked.runs, cut=len(ids) > most)
+    return Found(runs=asked.runs, cut=len(ids) > most, requests=asked.requests)
 
 
 def _ids(
@@ -200,7 +225,7 @@ def _ids(
     wanted = tuple(state for state in found.states or states if state in states)
     if not wanted:
         return []
-    like = RunFilter(pipeline=found.pipeline, states=wanted, since=found.since, text=found.text)
+    like = replace(found, states=wanted)
     ids: list[int] = []
     for some in _walk(session, like, _walk_of(like), None, limit):
         ids += [row.id for row in _like(session, like, some)]

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import yaml
 
-from rush.web.redaction import redacted
+from rush.domain.redaction import redacted
 
 #: libyaml's where it is there: of thousands of jobs the other one takes seconds.
 DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

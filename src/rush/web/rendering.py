@@ -95,8 +95,13 @@ def stamp() -> str:
     return hashlib.sha256(b"".join(digests)).hexdigest()[:12]
 
 
-def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
-    """A page from a template; what was said with the last answer is shown on it, once."""
+def page(
+    request: Request, template: str, *, status: int = 200, twin: str = "", **values: Any
+) -> Response:
+    """
+    A page from a template; what was said with the last answer is shown on it, once. Its `twin`
+    is the call of the API, after /api/v1, that gives the same.
+    """
     site = request.app.state.site
     said = None if is_refresh(request) else _said(request)
     text = site.templates.get_template(template).render(
@@ -104,6 +109,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         visitor=visitor_of(request),
         path=request.url.path.removeprefix(site.base) or "/",
         said=said,
+        twin=twin,
         **values,
     )
     answer = HTMLResponse(text, status_code=status, headers={"Cache-Control": "no-store"})

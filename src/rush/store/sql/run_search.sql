@@ -57,6 +57,16 @@ SELECT ARRAY(
      LIMIT %(limit)s
 ) AS ids;
 
+-- name: walk_unresolved :one
+-- Runs with a job that is Stuck and that nobody has looked at.
+SELECT ARRAY(
+    SELECT DISTINCT run_id AS id FROM rush.unresolved
+     WHERE (%(before)s::bigint IS NULL OR run_id < %(before)s)
+       AND (%(pipeline)s::text IS NULL OR pipeline = %(pipeline)s)
+     ORDER BY run_id DESC
+     LIMIT %(limit)s
+) AS ids;
+
 -- name: runs_like :many
 -- Of some runs those that are like something, the newest first. The text is a part of the run's
 -- name, of its parameters, or of the error of a job of it that is Stuck. A filter that is NULL lets
@@ -104,9 +114,9 @@ WITH asked AS (
     SELECT r.pipeline, r.jobinstance, 'cancel' FROM rush.run r
      WHERE r.id = ANY(%(ids)s::bigint[]) AND r.state IN ('Running', 'Stuck') AND NOT r.cancelling
      ORDER BY r.id
-    RETURNING 1
+    RETURNING id
 )
-SELECT count(*) AS runs FROM asked;
+SELECT count(*) AS runs, coalesce(array_agg(id), '{}') AS requests FROM asked;
 
 -- name: ask_to_retry :one
 -- Ask for another round of each job of these runs that is Stuck.
@@ -115,6 +125,6 @@ WITH asked AS (
     SELECT s.pipeline, s.job, s.jobinstance FROM rush.run_state s
      WHERE s.run_id = ANY(%(ids)s::bigint[]) AND s.state = 'Stuck'
      ORDER BY s.run_id, s.job
-    RETURNING jobinstance, pipeline
+    RETURNING id, jobinstance, pipeline
 )
-SELECT count(DISTINCT (pipeline, jobinstance)) AS runs FROM asked;
+SELECT count(DISTINCT (pipeline, jobinstance)) AS runs, coalesce(array_agg(id), '{}') AS requests FROM asked;

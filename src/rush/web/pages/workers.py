@@ -20,6 +20,7 @@ def workers(request: Request, client: ClientDep) -> Response:
     return page(
         request,
         "workers.html",
+        twin="/workers",
         standing=client.standing(),
         workers=client.workers(),
         terms=client.read(terms.terms, limit=TERMS),
