@@ -77,7 +77,8 @@ SELECT r.id, r.pipeline, r.jobinstance, v.version, r.state, r.cancelling, r.roun
         OR strpos(lower(r.params::text), lower(%(text)s)) > 0
         OR r.stuck > 0 AND EXISTS (
              SELECT FROM rush.run_state s JOIN rush.archive a ON a.run_id = s.run_id AND a.job = s.job
-              WHERE s.run_id = r.id AND s.state = 'Stuck' AND a.round = s.round AND a.finished_at >= r.created_at
+              WHERE s.run_id = r.id AND s.state = 'Stuck' AND a.round = s.round
+                AND a.finished_at BETWEEN s.failed_at - interval '1 week' AND s.failed_at
                 AND strpos(lower(a.error), lower(%(text)s)) > 0))
  ORDER BY r.id DESC
  LIMIT %(limit)s;
