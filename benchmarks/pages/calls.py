@@ -6,8 +6,10 @@ import http.client
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -31,13 +33,18 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """What a call took, in milliseconds, and how many bytes came."""
+    """
+    What a call took, in milliseconds, how many bytes came, and how much processor time the
+    dashboard and its sessions of the server took for it: that others work beside changes it less.
+    """
 
     call: Call
     p50: float
     p99: float
     longest: float
     size: int
+    dashboard: float
+    database: float
 
 
 def calls(connection: psycopg.Connection[Any]) -> Iterator[Call]:
@@ -147,13 +154,18 @@ def _ids(connection: psycopg.Connection[Any], question: str) -> list[int]:
     return [run for (run,) in connection.execute(question.encode())]  # type: ignore[arg-type]
 
 
-def measure(address: str, call: Call, times: int) -> Timed:
+def measure(
+    address: str, call: Call, times: int, dashboard: int, connection: psycopg.Connection[Any]
+) -> Timed:
     """Ask so many times; the first few, for connections and caches, are not counted."""
     parts = urlsplit(address)
     client = http.client.HTTPConnection(parts.hostname or "", parts.port)
     taken: list[float] = []
     size = 0
+    before = (0.0, 0.0)
     for at, path in enumerate(islice(cycle(call.paths), times + 5)):
+        if at == 5:
+            before = _processor(dashboard, connection)
         began = time.perf_counter()
         client.request("GET", f"/api/v1{path}", headers={"Accept": "application/json"})
         answer = client.getresponse()
@@ -163,6 +175,31 @@ def measure(address: str, call: Call, times: int) -> Timed:
         if answer.status != 200:
             raise SystemExit(f"{path}: {answer.status} {json.loads(body).get('detail')}")
         size = max(size, len(body))
+    after = _processor(dashboard, connection)
     client.close()
     taken.sort()
-    return Timed(call, taken[len(taken) // 2], taken[int(len(taken) * 0.99)], taken[-1], size)
+    return Timed(
+        call=call,
+        p50=taken[len(taken) // 2],
+        p99=taken[int(len(taken) * 0.99)],
+        longest=taken[-1],
+        size=size,
+        dashboard=(after[0] - before[0]) / times,
+        database=(after[1] - before[1]) / times,
+    )
+
+
+def _processor(dashboard: int, connection: psycopg.Connection[Any]) -> tuple[float, float]:
+    """Milliseconds that the dashboard and its sessions have taken so far, where they can be seen."""
+    sessions = connection.execute(
+        "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'rush ui%'"
+    ).fetchall()
+    return _milliseconds(dashboard), sum(_milliseconds(pid) for (pid,) in sessions)
+
+
+def _milliseconds(pid: int) -> float:
+    taken = 0
+    for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with suppress(OSError):
+            taken += int(thread.read_text().split()[0])
+    return taken / 1e6

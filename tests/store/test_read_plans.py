@@ -25,7 +25,9 @@ LIMIT = 100
 #: Of tables of 20,000 rows. Lists join, and some look at a row of each kind.
 BOUND = 10 * LIMIT
 
-FILTER: dict[str, Any] = {"pipeline": None, "states": None, "since": None, "text": None}
+FILTER: dict[str, Any] = {
+    "pipeline": None, "states": None, "since": None, "text": None, "stuck_with": "{}"
+}  # fmt: skip
 SPARSE: dict[str, Any] = {
     **FILTER,
     "ids": array(range(ROWS, 0, -ROWS // LIMIT)),
@@ -48,6 +50,7 @@ READS: list[tuple[str, dict[str, Any]]] = [
     ("runs_like", {**SPARSE, "states": "{Cancelled}", "pipeline": "p"}),
     ("runs_like", DENSE),
     ("runs_like", {**DENSE, "text": "what is nowhere"}),
+    ("runs_stuck_with", {"pipeline": None, "text": "what is nowhere"}),
     ("count_runs", {"pipeline": None, "since": None, "text": None}),
     ("count_runs", {"pipeline": "p", "since": 0.001, "text": "what is nowhere"}),
     ("queued", {}),

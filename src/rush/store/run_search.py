@@ -31,6 +31,8 @@ LOOKED = {
 }
 #: At once, at the most.
 STRIDE = 5000
+#: Of so many jobs that are Stuck the errors are looked at for a page.
+STUCK = 1000
 #: How many of the newest runs are counted.
 COUNTED = 10_000
 
@@ -87,11 +89,15 @@ def find_runs(
     """
     walk = _walk_of(filter)
     most = patience * LOOKED[walk]
+    stuck_with = _stuck_with(session, filter, STUCK)
     found: list[RunRow] = []
     looked = 0
-    for ids in _walk(session, filter, walk, before, limit + 1):
+    # Few runs are like a text: so it begins with a long stride.
+    stride = STRIDE // 4 if filter.text else limit + 1
+    for ids in _walk(session, filter, walk, before, max(stride, limit + 1)):
         wanted = limit + 1 - len(found)
-        found += _like(session, filter, ids, wanted if walk == "walk_runs" else None)
+        first = wanted if walk == "walk_runs" else None
+        found += _like(session, filter, ids, stuck_with, first)
         looked += len(ids)
         if len(found) > limit:
             return RunPage(runs=found[:limit], next=found[limit - 1].id)
@@ -150,11 +156,16 @@ def _walk_of(filter: RunFilter) -> str:
 
 
 def _like(
-    session: Session, filter: RunFilter, ids: Sequence[int], first: int | None = None
+    session: Session,
+    filter: RunFilter,
+    ids: Sequence[int],
+    stuck_with: Sequence[int] = (),
+    first: int | None = None,
 ) -> list[RunRow]:
     """
     Those of some runs that the filter lets pass, in the same order. The `first` so many are only
     asked for of ids that fall and leave no run out: then all between them is read in one go.
+    Those that are `stuck_with` the text have it.
     """
     if not ids:
         return []
@@ -168,9 +179,19 @@ def _like(
         states=array(filter.states) if filter.states else None,
         since=filter.since,
         text=filter.text or None,
+        stuck_with=numbers(stuck_with),
     )
     like = {row.id: RunRow(**row._asdict() | {"state": RunState(row.state)}) for row in rows}
     return [like[id] for id in ids if id in like]
+
+
+def _stuck_with(session: Session, filter: RunFilter, most: int) -> list[int]:
+    """Runs of which a job is Stuck with an error that has the text in it, of the newest so many jobs."""
+    if not filter.text:
+        return []
+    return session.one(
+        "runs_stuck_with", pipeline=filter.pipeline, text=filter.text, limit=most
+    ).ids
 
 
 def _named(session: Session, filter: RunFilter) -> int | None:
@@ -226,9 +247,10 @@ def _ids(
     if not wanted:
         return []
     like = replace(found, states=wanted)
+    stuck_with = _stuck_with(session, like, COUNTED)
     ids: list[int] = []
     for some in _walk(session, like, _walk_of(like), None, limit):
-        ids += [row.id for row in _like(session, like, some)]
+        ids += [row.id for row in _like(session, like, some, stuck_with)]
         if len(ids) >= limit:
             break
     return ids[:limit]
