@@ -122,7 +122,7 @@ def test_what_is_stuck_is_acknowledged_where_it_is_seen(
     expect(dialog).to_contain_text("rush acknowledge etl/1")
     dialog.get_by_label("Why").fill("the shop was closed")
     dialog.get_by_role("button", name="Acknowledge").click()
-    expect(page.get_by_text("Nothing is stuck that nobody has looked at")).to_be_visible()
+    expect(page.get_by_text("is acknowledged or resolved")).to_be_visible()
     page.goto(f"{site}/runs/{run}")
     expect(page.locator(".banner", has_text="Acknowledged by")).to_contain_text("closed")
 

@@ -34,6 +34,8 @@ class Home:
     #: Requests that nobody has taken, and for how many seconds the oldest has been there.
     pending: int
     pending_oldest: float | None
+    #: How many jobs are Stuck, acknowledged and resolved ones among them.
+    stuck_jobs: int
     #: What is Stuck and unresolved, by pipeline, job and error, what came last first.
     stuck: list[Any]
     #: Workers that are dead, or have not been heard of for longer than their lease.
@@ -60,6 +62,7 @@ def home(client: Client) -> Home:
         waiting=sum(row.jobs for row in queued if row.state == "Waiting"),
         pending=pending.pending,
         pending_oldest=pending.pending_oldest,
+        stuck_jobs=sum(row.jobs for row in queued if row.state == "Stuck"),
         stuck=client.read(attention.stuck_groups),
         silent=[row for row in workers if row.expired or row.state is WorkerState.Dead],
         paused=[row.name for row in not_running if row.paused],

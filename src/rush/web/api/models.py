@@ -552,6 +552,8 @@ class Home(Model):
     waiting: int
     pending: int
     pending_oldest: float | None
+    #: How many jobs are Stuck, and those of them that are unresolved, by their errors.
+    stuck_jobs: int
     stuck: list[StuckGroup]
     silent: list[Worker]
     paused: list[str]
