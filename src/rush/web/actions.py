@@ -56,13 +56,20 @@ def submit(
 
 
 def retry(
-    client: Client, ref: str | int, *, job: str | None, from_beginning: bool, why: str = ""
+    client: Client,
+    ref: str | int,
+    *,
+    job: str | None,
+    from_beginning: bool,
+    params: Mapping[str, Any] | None = None,
+    why: str = "",
 ) -> str:
     run = client.run(ref)
     name = run.name
-    detail = {"job": job} if job else {"from_beginning": True} if from_beginning else None
-    with client.deed("retry", name, detail, why=why):
-        starts = run.retry(job, from_beginning=from_beginning)
+    asked = {"job": job, "from_beginning": from_beginning, "params": params}
+    detail = {name: value for name, value in asked.items() if value}
+    with client.deed("retry", name, detail or None, why=why):
+        starts = run.retry(job, from_beginning=from_beginning, params=params)
         decided = _hear_verdict(client, run)
     place = f"from {listed(list(starts))}" if starts else "from the beginning"
     return f"{name} runs again {place}" if decided else _undecided(name)

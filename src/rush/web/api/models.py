@@ -184,6 +184,8 @@ class Retry(Why):
 
     job: str | None = None
     from_beginning: bool = False
+    #: In place of those that the run had, by their names.
+    params: dict[str, Any] | None = None
 
 
 class Like(BaseModel):
