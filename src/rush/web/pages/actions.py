@@ -138,6 +138,7 @@ def many(
     sent: SentDep,
     action: Text,
     run: Annotated[list[int] | None, Form()] = None,
+    job: Annotated[list[str] | None, Form()] = None,
     all: Text = "",
     pipeline: Text = "",
     state: Annotated[list[RunState] | None, Form()] = None,
@@ -152,6 +153,8 @@ def many(
             raise ConfigurationError(f"no such action: {action}")
         if not all and not run:
             raise ConfigurationError("choose some runs first")
+        if action == "retry" and job and run:
+            return actions.retry_from(client, run, job, why=why)
         wanted = RunFilter(
             pipeline=pipeline or None,
             states=tuple(state or ()),
