@@ -807,14 +807,22 @@ class Run:
         """Ask for its end. What runs is told to stop, and is killed if it does not."""
         self._ask(action="cancel")
 
-    def retry(self, job: str | None = None, *, from_beginning: bool = False) -> Sequence[str]:
+    def retry(
+        self,
+        job: str | None = None,
+        *,
+        from_beginning: bool = False,
+        params: Mapping[str, Any] | None = None,
+    ) -> Sequence[str]:
         """
         Ask for it to run again, in a new round: from `job` on, else from each job that is Stuck,
-        or the whole of it. Returns the jobs that it starts from; none for the beginning.
+        or the whole of it; with these parameters in place of those that it had by their names.
+        Returns the jobs that it starts from; none for the beginning.
 
         Raises RefusedError where there is nothing Stuck, and NotFoundError for a job that
         the pipeline does not have.
         """
+        changed = _checked_params(params)
         if job is not None:
             starts = [self._job(job).name]
         elif from_beginning:
@@ -827,7 +835,7 @@ class Run:
                     "say from which job it is to run again, or from the beginning"
                 )
         for start in starts or [None]:
-            self._ask(job=start)
+            self._ask(job=start, params=changed)
         return starts
 
     def acknowledge(self, *, why: str = "") -> None:
@@ -842,10 +850,20 @@ class Run:
 
     # What it rests on -------------------------------------------------------------------
 
-    def _ask(self, *, action: str = "start", job: str | None = None) -> None:
+    def _ask(
+        self,
+        *,
+        action: str = "start",
+        job: str | None = None,
+        params: dict[str, Any] | None = None,
+    ) -> None:
         row = self._row()
         request_id = self._client.ask(
-            pipeline=row.pipeline, jobinstance=row.jobinstance, action=action, job=job, params=None
+            pipeline=row.pipeline,
+            jobinstance=row.jobinstance,
+            action=action,
+            job=job,
+            params=params,
         )
         self._undecided.append(request_id)
 

@@ -241,9 +241,21 @@ class HttpRun:
         """Ask for its end."""
         self._client.call("POST", f"/runs/{self._begun()}/cancel", {"why": why})
 
-    def retry(self, job: str | None = None, *, from_beginning: bool = False, why: str = "") -> None:
+    def retry(
+        self,
+        job: str | None = None,
+        *,
+        from_beginning: bool = False,
+        params: Mapping[str, Any] | None = None,
+        why: str = "",
+    ) -> None:
         """Ask for it to run again: from `job` on, else what is Stuck, or the whole of it."""
-        asked = {"job": job, "from_beginning": from_beginning, "why": why}
+        asked = {
+            "job": job,
+            "from_beginning": from_beginning,
+            "params": None if params is None else dict(params),
+            "why": why,
+        }
         self._client.call("POST", f"/runs/{self._begun()}/retry", asked)
 
     def acknowledge(self, *, why: str = "") -> None:

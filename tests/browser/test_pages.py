@@ -122,9 +122,29 @@ def test_what_is_stuck_is_acknowledged_where_it_is_seen(
     expect(dialog).to_contain_text("rush acknowledge etl/1")
     dialog.get_by_label("Why").fill("the shop was closed")
     dialog.get_by_role("button", name="Acknowledge").click()
-    expect(page.get_by_text("Nothing is stuck that nobody has looked at")).to_be_visible()
+    expect(page.get_by_text("is acknowledged or resolved")).to_be_visible()
     page.goto(f"{site}/runs/{run}")
     expect(page.locator(".banner", has_text="Acknowledged by")).to_contain_text("closed")
+
+
+def test_what_is_chosen_on_a_grid_is_run_again(kernel: Kernel, site: str, page: Page) -> None:
+    """Columns are runs, rows are jobs: a bar below says how many, and takes them on."""
+    kernel.define(CHAIN, "etl")
+    for _ in range(2):
+        kernel.start("etl")
+    kernel.work(kernel.worker())
+    page.goto(f"{site}/pipelines/etl?tab=grid")
+    bar = page.get_by_role("form", name="Do something to the chosen runs")
+    expect(bar).to_be_hidden()
+    page.get_by_label("Choose run 2").check()
+    expect(bar).to_contain_text("1 run")
+    expect(bar.get_by_role("button", name="Cancel")).to_be_enabled()
+    page.get_by_label("Choose b").check()
+    expect(bar).to_contain_text("1 run, 1 job")
+    bar.get_by_role("button", name="Run again from these jobs").click()
+    expect(page.get_by_role("status")).to_contain_text("It is asked to run 1 job again")
+    asked = kernel.sql("SELECT job, jobinstance FROM rush.run_request WHERE status = 'Pending'")
+    assert list(map(tuple, asked)) == [("b", 2)]
 
 
 def test_keys_go_through_rows_and_anywhere(kernel: Kernel, site: str, page: Page) -> None:

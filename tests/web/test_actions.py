@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
@@ -123,6 +124,36 @@ def test_the_form_of_a_run_sends_what_was_changed(kernel: Kernel, site: httpx.Cl
     post(site, "/pipelines/etl/run", **form)
     (asked,) = kernel.sql("SELECT params FROM rush.run_request")
     assert asked.params == {"day": "2026-11-26", "dry": True, "a": 1, "b": "text"}
+
+
+def test_a_run_is_retried_with_what_was_changed(kernel: Kernel, site: httpx.Client) -> None:
+    """The form has the parameters as they are; only a line that is other than that is sent."""
+    kernel.define(CHAIN, "etl", retry_limit=0)
+    asked = {"day": "2026-11-25", "n": 5, "text": "5", "lines": "a\nb", "api_key": "hush"}
+    run = kernel.start("etl", params=asked)
+    kernel.work(kernel.worker(), failing=["b"])
+    found = re.search(r'name="params"[^>]*>\n([^<]*)</textarea>', site.get(f"/runs/{run}").text)
+    assert found is not None
+    form = html.unescape(found[1])
+    assert form.splitlines() == [
+        "n=5",
+        "day=2026-11-25",
+        'text="5"',
+        'lines="a\\nb"',
+        "api_key=•••",
+    ]
+    post(site, f"/runs/{run}/retry", params=form)
+    post(site, f"/runs/{run}/retry", job="b", params=form.replace("n=5", "n=6") + "more=[1]\n")
+    (plain, changed) = kernel.sql(
+        "SELECT params FROM rush.run_request WHERE status = 'Pending' ORDER BY id"
+    )
+    assert plain.params is None
+    assert changed.params == {"n": 6, "more": [1]}
+    post(site, f"/runs/{run}/retry", params="other=a•••b")
+    assert "has a hidden part" in site.get(f"/runs/{run}").text
+    kernel.sql("DELETE FROM rush.run_request WHERE status = 'Pending' AND params IS NULL")
+    kernel.take()
+    assert kernel.run(run).params == asked | {"n": 6, "more": [1]}
 
 
 def test_a_definition_with_holes_is_refused(kernel: Kernel, api: httpx.Client) -> None:

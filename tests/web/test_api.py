@@ -347,6 +347,20 @@ def test_a_job_is_told_whole_and_without_its_secrets(kernel: Kernel, api: httpx.
     assert api.get(f"/runs/{run}/jobs/x").status_code == 404
 
 
+def test_a_queue_that_nobody_serves_is_told(
+    kernel: Kernel, api: httpx.Client, site: httpx.Client
+) -> None:
+    """With what waits in it; and beside it those that somebody serves."""
+    kernel.define({"a": []}, "etl", queue="gpu")
+    kernel.start("etl")
+    kernel.worker(queues=("default",))
+    rows = {row["name"]: row for row in api.get("/queues").json()}
+    assert (rows["gpu"]["jobs"], rows["gpu"]["workers"]) == ({"Ready": 1}, [])
+    assert rows["gpu"]["oldest"] >= 0
+    assert (rows["default"]["workers"], rows["default"]["slots"]) == (["worker1"], 4)
+    assert "rush worker --queue gpu" in site.get("/workers").text
+
+
 def test_health_needs_nobody(site: httpx.Client) -> None:
     """Alive, and ready."""
     assert site.get("/healthz").text == "alive\n"

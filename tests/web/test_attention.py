@@ -36,7 +36,7 @@ def test_what_somebody_has_looked_at_is_listed_no_more(
     post(site, f"/runs/{run}/acknowledge", why="the shop was closed")
 
     assert listed(api) == []
-    assert "Nothing is stuck that nobody has looked at" in site.get("/").text
+    assert "is acknowledged or resolved" in site.get("/").text
     assert "the shop was closed" in site.get(f"/runs/{run}").text
     assert "the shop was closed" in site.get(f"/runs/{run}?tab=events").text
     deed, *_ = api.get("/audit").json()["audit"]

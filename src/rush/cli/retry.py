@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
 from rush.cli.engine import RunReference, WhyFlag, client_of, hear_verdict
+from rush.cli.run import read_params
 from rush.domain.phrases import listed
 from rush.domain.states import RunState
 from rush.errors import ConfigurationError, RefusedError
@@ -25,6 +26,9 @@ def retry(
     /,
     *,
     from_beginning: Annotated[bool, Parameter(negative=())] = False,
+    param: Annotated[
+        tuple[str, ...], Parameter(name=("--param", "-p"), metavar="KEY=VALUE", negative=())
+    ] = (),
     why: WhyFlag = "",
     options: DatabaseOptions = DATABASE_OPTIONS,
 ) -> None:
@@ -37,6 +41,7 @@ def retry(
       rush retry etl/7
       rush retry etl/7 load
       rush retry etl/7 --from-beginning
+      rush retry etl/7 load -p limit=500
 
     Parameters
     ----------
@@ -44,16 +49,20 @@ def retry(
         The job to start from.
     from_beginning
         Run the whole of it again.
+    param
+        A parameter in place of the one that the run had; may be given several times.
     """
     if job is not None and from_beginning:
         raise ConfigurationError("either a job to start from, or --from-beginning")
     context = Context(options)
+    params = read_params(param)
     with client_of(context) as client:
         found = client.run(run)
-        detail = {"job": job} if job else {"from_beginning": True} if from_beginning else None
-        with client.deed("retry", found.name, detail, why=why):
+        asked = {"job": job, "from_beginning": from_beginning, "params": params}
+        detail = {name: value for name, value in asked.items() if value}
+        with client.deed("retry", found.name, detail or None, why=why):
             try:
-                starts = found.retry(job, from_beginning=from_beginning)
+                starts = found.retry(job, from_beginning=from_beginning, params=params)
             except RefusedError:
                 raise RefusedError(what_else(found)) from None
             decided = hear_verdict(client, found, context.out)

@@ -63,7 +63,7 @@ def version(session: Session, name: str, number: int) -> VersionRow | None:
 
 def queued(session: Session) -> Any:
     """
-    What is still to be done: `ready`, `waiting`, `pending`, each up to `MOST`, and for how many
+    What is still to be done: `ready`, `waiting`, `stuck`, `pending`, each up to `MOST`, and for how many
     seconds, `oldest` and `pending_oldest`.
     """
     return session.one("queued", most=MOST)

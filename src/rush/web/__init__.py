@@ -11,6 +11,7 @@ handful of native modules. All that is drawn comes from the store's verbs, by wa
     live       hears of changes, and tells open pages (one event stream a tab)
     actions    what can be done, each with its row in `audit`
     home       how things stand
+    queues     what waits in each, and who takes jobs of it
     panel      all that there is to say of one job
     problems   what becomes of errors: problem+json for programs, a page for people
     rendering  templates and their filters

@@ -8,12 +8,13 @@ before it is done, and says afterwards what came of it. Each gives back a senten
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from rush.client import Client, Run
 from rush.domain.phrases import listed
 from rush.domain.redaction import has_hidden
-from rush.errors import ConfigurationError
+from rush.errors import ConfigurationError, NotFoundError
 from rush.store import run_search
 from rush.store.run_search import Found, RunFilter
 
@@ -21,6 +22,8 @@ from rush.store.run_search import Found, RunFilter
 PATIENCE = 1.5
 #: How many runs are acted on at once, at the most.
 MOST = 10_000
+#: How many jobs are run again at once, each by a request of its own.
+MOST_ONE_BY_ONE = 500
 
 Runs = RunFilter | Sequence[int]
 
@@ -56,13 +59,20 @@ def submit(
 
 
 def retry(
-    client: Client, ref: str | int, *, job: str | None, from_beginning: bool, why: str = ""
+    client: Client,
+    ref: str | int,
+    *,
+    job: str | None,
+    from_beginning: bool,
+    params: Mapping[str, Any] | None = None,
+    why: str = "",
 ) -> str:
     run = client.run(ref)
     name = run.name
-    detail = {"job": job} if job else {"from_beginning": True} if from_beginning else None
-    with client.deed("retry", name, detail, why=why):
-        starts = run.retry(job, from_beginning=from_beginning)
+    asked = {"job": job, "from_beginning": from_beginning, "params": params}
+    detail = {name: value for name, value in asked.items() if value}
+    with client.deed("retry", name, detail or None, why=why):
+        starts = run.retry(job, from_beginning=from_beginning, params=params)
         decided = _hear_verdict(client, run)
     place = f"from {listed(list(starts))}" if starts else "from the beginning"
     return f"{name} runs again {place}" if decided else _undecided(name)
@@ -88,6 +98,20 @@ def retry_found(client: Client, found: Runs, *, why: str = "") -> str:
     with client.deed("retry", _many(found), _detail(found), why=why):
         done = client.write_requests(run_search.retry_stuck, found, most=MOST)
     return _said(done, "Stuck", "It is asked to run again what is Stuck of")
+
+
+def retry_from(client: Client, runs: Sequence[int], jobs: Sequence[str], *, why: str = "") -> str:
+    """Run again some jobs, and all that depends on them, of each of some runs that has them."""
+    if len(runs) * len(jobs) > MOST_ONE_BY_ONE:
+        raise ConfigurationError(f"that is more than {MOST_ONE_BY_ONE} jobs at once: choose fewer")
+    asked = 0
+    with client.deed("retry", _many(runs), {"runs": list(runs), "jobs": list(jobs)}, why=why):
+        for run_id in runs:
+            for job in jobs:
+                with suppress(NotFoundError):
+                    client.run(run_id).retry(job)
+                    asked += 1
+    return f"It is asked to run {'1 job' if asked == 1 else f'{asked:,} jobs'} again"
 
 
 def cancel_found(client: Client, found: Runs, *, why: str = "") -> str:

@@ -2,55 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from rush.client import Client
-from rush.domain.rows import HeldJob, Standing, WorkerRow
+from rush.domain.rows import WorkerRow
 from rush.domain.states import JobState, WorkerState
 from rush.store import attention, overview
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunningJob:
-    """What runs now, and on which worker."""
-
-    worker: str
-    job: HeldJob
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Home:
-    """All that the first page says."""
-
-    standing: Standing
-    #: Of the workers that take jobs.
-    slots: int
-    taken: int
-    #: Jobs that are Ready, and for how many seconds the oldest has been that is next for some queue
-    #: and priority; jobs that are Waiting. They and the requests are counted up to ten thousand.
-    ready: int
-    oldest: float | None
-    waiting: int
-    #: Requests that nobody has taken, and for how many seconds the oldest has been there.
-    pending: int
-    pending_oldest: float | None
-    #: What is Stuck and unresolved, by pipeline, job and error, what came last first.
-    stuck: list[Any]
-    #: Workers that are dead, or have not been heard of for longer than their lease.
-    silent: list[WorkerRow]
-    paused: list[str]
-    #: Pipelines whose newest version cannot run, and why: name, error.
-    broken: list[Any]
-    #: What has run longest first.
-    running: list[RunningJob]
+from rush.web.api.models import Home
 
 
 def home(client: Client) -> Home:
     workers = client.workers()
     queued = client.read(overview.queued)
     not_running = client.read(attention.pipelines_not_running)
-    return Home(
+    seen = dict(
         standing=client.standing(),
         slots=sum(row.slots for row in workers if row.takes_jobs),
         taken=sum(row.running for row in workers if row.takes_jobs),
@@ -59,19 +24,22 @@ def home(client: Client) -> Home:
         waiting=queued.waiting,
         pending=queued.pending,
         pending_oldest=queued.pending_oldest,
+        stuck_jobs=queued.stuck,
         stuck=client.read(attention.stuck_groups),
         silent=[row for row in workers if row.expired or row.state is WorkerState.Dead],
         paused=[row.name for row in not_running if row.paused],
         broken=[row for row in not_running if row.error],
         running=_running(workers),
     )
+    return Home.model_validate(seen)
 
 
-def _running(workers: list[WorkerRow]) -> list[RunningJob]:
+def _running(workers: list[WorkerRow]) -> list[dict[str, Any]]:
+    """What has run longest first."""
     running = [
-        RunningJob(worker=worker.name, job=job)
+        {"worker": worker.name, "job": job}
         for worker in workers
         for job in worker.jobs
         if job.state is JobState.Running
     ]
-    return sorted(running, key=lambda each: -(each.job.seconds or 0))
+    return sorted(running, key=lambda each: -(each["job"].seconds or 0))

@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 
 from rush import __version__
 from rush.domain.durations import format_duration
+from rush.domain.params import as_typed
 from rush.domain.phrases import listed
 from rush.domain.states import JobState, RunState
 from rush.web.guard import Role, visitor_of
@@ -75,6 +76,7 @@ def environment(base: str) -> Environment:
         "pretty": pretty,
         "query": query,
         "share": share,
+        "typed": as_typed,
     }
     templates.filters.update(filters)
     return templates

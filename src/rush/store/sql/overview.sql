@@ -108,6 +108,7 @@ SELECT (SELECT count(*) FROM (SELECT FROM rush.run_state
                                WHERE state = 'Waiting' AND NOT paused LIMIT %(most)s) w)
        + (SELECT count(*) FROM (SELECT FROM rush.run_state
                                  WHERE paused AND state = 'Waiting' LIMIT %(most)s) p) AS waiting,
+       (SELECT count(*) FROM (SELECT FROM rush.run_state WHERE state = 'Stuck' LIMIT %(most)s) t) AS stuck,
        (SELECT count(*) FROM (SELECT FROM rush.run_request WHERE status = 'Pending' LIMIT %(most)s) q) AS pending,
        (SELECT extract(epoch FROM statement_timestamp() - created_at)::float8
           FROM rush.run_request WHERE status = 'Pending' ORDER BY id LIMIT 1) AS pending_oldest;

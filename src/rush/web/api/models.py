@@ -184,6 +184,8 @@ class Retry(Why):
 
     job: str | None = None
     from_beginning: bool = False
+    #: In place of those that the run had, by their names.
+    params: dict[str, Any] | None = None
 
 
 class Like(BaseModel):
@@ -490,6 +492,19 @@ class Cluster(Model):
     workers: list[Worker]
 
 
+class Queue(Model):
+    """What waits in a queue, and who takes jobs of it."""
+
+    name: str
+    #: How many are live, by state.
+    jobs: dict[JobState, int]
+    #: For how many seconds the oldest Ready one has been so.
+    oldest: float | None
+    workers: list[str]
+    #: Of these workers, which may serve other queues with them too.
+    slots: int
+
+
 class Reason(Model):
     """Why something is not running, and what would change that."""
 
@@ -545,17 +560,25 @@ class Home(Model):
     """How things stand, at one glance, and what somebody has to look at. Ages are in seconds."""
 
     standing: Standing
+    #: Of the workers that take jobs.
     slots: int
     taken: int
+    #: Jobs that are Ready, and for how long the oldest has been; jobs that are Waiting.
     ready: int
     oldest: float | None
     waiting: int
+    #: Requests that nobody has taken, and for how long the oldest has been there.
     pending: int
     pending_oldest: float | None
+    #: How many jobs are Stuck, and those of them that are unresolved, by their errors.
+    stuck_jobs: int
     stuck: list[StuckGroup]
+    #: Workers that are dead, or have not been heard of for longer than their lease.
     silent: list[Worker]
     paused: list[str]
+    #: Those whose newest version cannot run, and why.
     broken: list[BrokenPipeline]
+    #: What has run longest first.
     running: list[RunningJob]
 
 

@@ -245,7 +245,12 @@ def cancel(client: ActingDep, run_id: int, asked: Why = NO_REASON) -> Done:
 def retry(client: ActingDep, run_id: int, asked: Retry = STUCK) -> Done:
     """Ask for what is Stuck to run again, or a job and all after it, or the whole run."""
     said = actions.retry(
-        client, run_id, job=asked.job, from_beginning=asked.from_beginning, why=asked.why
+        client,
+        run_id,
+        job=asked.job,
+        from_beginning=asked.from_beginning,
+        params=asked.params,
+        why=asked.why,
     )
     return Done(said=said)
 

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Query
 
 from rush.store import terms
 from rush.web import actions
-from rush.web.api.models import NO_REASON, Cluster, Done, Term, Why, Worker
+from rush.web.api.models import NO_REASON, Cluster, Done, Queue, Term, Why, Worker
 from rush.web.guard import ActingDep, Role, needs
+from rush.web.queues import queues
 from rush.web.site import ClientDep
 
 router = APIRouter(tags=["workers"])
@@ -28,6 +29,13 @@ def cluster(client: ClientDep) -> Cluster:
         paused=standing.paused,
         workers=[Worker.model_validate(row) for row in client.workers()],
     )
+
+
+@router.get("/queues")
+@needs(Role.viewer)
+def list_queues(client: ClientDep) -> list[Queue]:
+    """What waits in each queue, for how long, and who takes jobs of it."""
+    return queues(client, client.workers())
 
 
 @router.get("/terms")

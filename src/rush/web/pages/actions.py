@@ -17,7 +17,7 @@ from fastapi.responses import RedirectResponse
 from rush.client import Client
 from rush.domain.deeds import Doer
 from rush.domain.params import parse_assignment, read_value
-from rush.domain.redaction import HIDDEN
+from rush.domain.redaction import HIDDEN, has_hidden, redacted
 from rush.domain.states import RunState
 from rush.errors import ConfigurationError, RushError
 from rush.store.run_search import RunFilter
@@ -94,10 +94,22 @@ async def run(request: Request, site: SiteDep, visitor: VisitorDep, name: str) -
 
 @router.post("/runs/{run_id}/retry")
 @needs(Role.operator)
-def retry(sent: SentDep, run_id: int, job: Text = "", whole: Text = "") -> RedirectResponse:
-    return sent.then(
-        f"/runs/{run_id}", actions.retry, run_id, job=job or None, from_beginning=bool(whole)
-    )
+def retry(
+    sent: SentDep, run_id: int, job: Text = "", whole: Text = "", params: Text = ""
+) -> RedirectResponse:
+    """Run again what is Stuck, from a job on, or all of it; with the parameters that were changed."""
+
+    def do(client: Client, *, why: str) -> str:
+        return actions.retry(
+            client,
+            run_id,
+            job=job or None,
+            from_beginning=bool(whole),
+            params=_changed(client, run_id, params),
+            why=why,
+        )
+
+    return sent.then(f"/runs/{run_id}", do)
 
 
 @router.post("/runs/{run_id}/cancel")
@@ -126,6 +138,7 @@ def many(
     sent: SentDep,
     action: Text,
     run: Annotated[list[int] | None, Form()] = None,
+    job: Annotated[list[str] | None, Form()] = None,
     all: Text = "",
     pipeline: Text = "",
     state: Annotated[list[RunState] | None, Form()] = None,
@@ -140,6 +153,8 @@ def many(
             raise ConfigurationError(f"no such action: {action}")
         if not all and not run:
             raise ConfigurationError("choose some runs first")
+        if action == "retry" and job and run:
+            return actions.retry_from(client, run, job, why=why)
         wanted = RunFilter(
             pipeline=pipeline or None,
             states=tuple(state or ()),
@@ -200,6 +215,24 @@ def _back(request: Request, back: str, said: str, *, bad: bool = False) -> Redir
     answer = RedirectResponse(request.app.state.site.base + local, status_code=303)
     said_on(request, answer, said, bad=bad)
     return answer
+
+
+def _changed(client: Client, run_id: int, text: str) -> dict[str, Any] | None:
+    """
+    The parameters, one key=value a line, that are not as they were shown. Raises
+    ConfigurationError for a line that is none, and for one of which a part was hidden.
+    """
+    row = client.run(run_id).read()
+    shown: dict[str, Any] = redacted(row.params or {}) if row else {}
+    changed = {
+        name: value
+        for name, value in map(parse_assignment, filter(None, map(str.strip, text.splitlines())))
+        if name not in shown or shown[name] != value
+    }
+    for name, value in changed.items():
+        if has_hidden(value):
+            raise ConfigurationError(f"the parameter {name} has a hidden part: put it in again")
+    return changed or None
 
 
 def _params(client: Client, pipeline: str, form: Mapping[str, str]) -> dict[str, Any] | None:
