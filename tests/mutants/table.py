@@ -24,6 +24,7 @@ IN_TIMEOUTS = "tests/master/test_timeouts.py::"
 IN_RETRIES = "tests/master/test_retries.py::"
 IN_WAITING = "tests/master/test_waiting.py::"
 IN_ASSIGN = "tests/master/test_assign.py::"
+IN_ADMISSION = "tests/master/test_admission.py::"
 IN_MASTER = "tests/master/test_master.py::"
 IN_ELECTION = "tests/worker/test_election.py::"
 IN_TEMPLATE = "tests/worker/test_template.py::"
@@ -433,7 +434,7 @@ TERMS = (
         inside="-- name: fence :one",
         old="FOR KEY SHARE",
         new="",
-        test=IN_ELECTION + "test_a_take_over_waits_for_what_the_old_term_has_open",
+        test=IN_ELECTION + "test_a_take_over_waits_for_what_the_old_term_has_open[transaction]",
     ),
     Mutant(
         name="fence-without-term",
@@ -442,7 +443,7 @@ TERMS = (
         inside="-- name: fence :one",
         old="AND term = %(term)s",
         new="",
-        test=IN_ELECTION + "test_a_transaction_of_an_old_term_writes_nothing",
+        test=IN_ELECTION + "test_a_transaction_of_an_old_term_writes_nothing[transaction]",
     ),
     Mutant(
         name="fence-after-the-commit",
@@ -450,7 +451,61 @@ TERMS = (
         file="master/tasks.py",
         old="yield self.session\n            if not held():",
         new="yield self.session\n        if not held():",
-        test=IN_ELECTION + "test_a_transaction_of_an_old_term_writes_nothing",
+        test=IN_ELECTION + "test_a_transaction_of_an_old_term_writes_nothing[transaction]",
+    ),
+    Mutant(
+        name="insist-without-lock",
+        cost="A new term begins while an old master's runs are being made.",
+        file=TOKEN,
+        inside="-- name: insist :one",
+        old="FOR KEY SHARE",
+        new="",
+        test=IN_ELECTION + "test_a_take_over_waits_for_what_the_old_term_has_open[sending]",
+    ),
+    Mutant(
+        name="insist-without-term",
+        cost="A master that was frozen goes on making runs beside the new one.",
+        file=TOKEN,
+        inside="-- name: insist :one",
+        old="AND term = %(term)s",
+        new="",
+        test=IN_ADMISSION + "test_a_term_that_is_over_makes_no_run",
+    ),
+    Mutant(
+        name="insist-and-go-on",
+        cost="A term that is over is no error, and what was sent behind it is committed.",
+        file=TOKEN,
+        inside="-- name: insist :one",
+        old="SELECT 1 / count(*) AS one",
+        new="SELECT count(*) AS one",
+        test="tests/master/test_master.py::test_what_an_old_term_has_sent_comes_to_nothing",
+    ),
+    Mutant(
+        name="admission-overtakes",
+        cost="New runs begin before what has been Ready for long.",
+        file=REQUESTS,
+        inside="-- name: admit_next :many",
+        old="AND s.worker IS NULL AND NOT s.limited)) AS queues",
+        new="AND s.worker IS NULL AND NOT s.limited AND false)) AS queues",
+        test=IN_ADMISSION + "test_what_waits_already_comes_first",
+    ),
+    Mutant(
+        name="admission-keeps-to-itself",
+        cost="The master's worker has all that is new ahead of it while others rest.",
+        file=REQUESTS,
+        inside="-- name: admit_next :many",
+        old="AND o.slots >",
+        new="AND 0 >",
+        test=IN_ADMISSION + "test_another_worker_with_a_free_slot_gets_its_share",
+    ),
+    Mutant(
+        name="admission-to-the-drained",
+        cost="A worker that is to be emptied is given new jobs for ever.",
+        file=REQUESTS,
+        inside="-- name: admit_next :many",
+        old="AND w.generation = %(generation)s AND w.state = 'Alive'",
+        new="AND w.generation = %(generation)s",
+        test=IN_ADMISSION + "test_it_gets_nothing_that_it_would_not_claim[drained]",
     ),
     Mutant(
         name="renew-for-anybody",

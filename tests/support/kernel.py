@@ -123,6 +123,14 @@ class Kernel:
     def take(self) -> Round:
         return self._perform(lambda round: requests.admit(round) or requests.take(round))
 
+    def admit(self, own: Registration, *, room: int) -> Round:
+        """Make runs of plain requests, with a worker of the master's own that has so much room."""
+        round = self.round()
+        round.own, round.room = own, room
+        requests.admit(round)
+        self.check_counts()
+        return round
+
     def release(self) -> Round:
         return self._perform(finish.release)
 

@@ -62,18 +62,20 @@ def admit(round: Round) -> bool:
     round trip, with which every round begins. Says whether there was nothing but plain ones.
     """
     try:
-        with round.transaction() as session:
-            admitted = requests.admit_next(session, limit=ADMITTED)
-            handed = [runs.assign(session, queue_set) for queue_set in round.queue_sets or ()]
+        with round.sending() as session:
+            answer = requests.admit_next(session, limit=ADMITTED, own=round.own, room=round.room)
+            assigned = [runs.assign(session, queue_set) for queue_set in round.queue_sets or ()]
+        admitted = answer()
     except psycopg.DataError as error:
         log.warning("a request cannot be taken: %s", error)
         return False
-    for some in handed:
-        round.handed += some()
-    made, seen = admitted()
-    round.watchers |= made > 0
-    round.more |= made == ADMITTED
-    return 0 < made == seen
+    round.handed += admitted.handed
+    for handed in assigned:
+        round.handed += handed()
+    round.watchers |= admitted.made > 0
+    round.filled = admitted.made == ADMITTED
+    round.more |= round.filled
+    return 0 < admitted.made == admitted.seen
 
 
 def take(round: Round) -> None:

@@ -154,6 +154,17 @@ class Supervisor:
         ahead = min(AHEAD_LIMIT, int(AHEAD / self._mean)) * slots
         return max(0, slots + ahead - len(self._held))
 
+    def reach(self) -> int:
+        """
+        How many new jobs may come at once, from a master that knows nobody else for them: as far
+        ahead again, so that there is work until it comes back. Another thread may ask.
+        """
+        if self._stopping:
+            return 0
+        slots = len(self._runners)
+        ahead = min(AHEAD_LIMIT, int(AHEAD / self._mean)) * slots
+        return max(0, slots + 2 * ahead - len(self._held))
+
     def idle(self) -> bool:
         """Whether a slot is free."""
         return len(self._held) < len(self._runners)
@@ -215,7 +226,9 @@ class Supervisor:
     def news(self) -> Request:
         """All there is to tell, and what is wanted; it is not told again."""
         request, self._request = self._request, Request()
-        request.keep = request.want = self.room()
+        request.want = self.room()
+        # What follows takes the place of what it follows.
+        request.keep = 0 if self._stopping else max(request.want, len(request.outcomes))
         request.idle = self.idle()
         return request
 
