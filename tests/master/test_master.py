@@ -170,6 +170,37 @@ def test_workers_are_told_whatever_becomes_of_the_rest_of_the_round(
     assert [each.claim for each in told] == shared.held(worker)
 
 
+def test_runs_are_made_as_fast_as_the_only_worker_takes_them(
+    shared: Kernel, alone, lead, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    With many requests and one worker that takes short jobs far ahead, no more runs are made than
+    it has room for, until it rings; all of them are handed to it.
+    """
+    monkeypatch.setattr(loop, "FILLED_PAUSE", 60)
+    shared.define({"a": []})
+    worker = shared.worker()
+    shared.sql("DELETE FROM rush.worker WHERE name <> %s", worker.name)
+    for _ in range(250):
+        shared.request()
+    told: list[Handed] = []
+    room = 100
+
+    master = lead(
+        bind=lambda master: master.bind(
+            worker, ring=lambda: None, hand=told.extend, room=lambda: room
+        )
+    )
+    wait_for(lambda: master.wants_room < float("inf"), what="the master to wait for room")
+    assert (len(told), shared.one("SELECT count(*) FROM rush.run")) == (100, 100)
+
+    room = 1000
+    master.ring()
+
+    wait_for(lambda: len(told) == 250, what="the rest")
+    assert [each.claim.key for each in told] == sorted(each.claim.key for each in told)
+
+
 @pytest.fixture
 def many_descriptors() -> Iterator[None]:
     """As many files are open as a worker with two hundred runners has."""

@@ -54,7 +54,9 @@ BURY_ALONE_EVERY = 60.0
 PAUSE = 0.5
 LONGEST_PAUSE = 5.0
 #: How long the only worker may take to begin enough of what it was handed, in seconds.
-FILLED_PAUSE = 0.02
+FILLED_PAUSE = 0.05
+#: More than any worker has.
+NO_ROOM = float("inf")
 
 
 class Master:
@@ -72,7 +74,7 @@ class Master:
         self._term: int | None = None
         self._trusted_until = 0.0
         self._own: _Own | None = None
-        self._waits_for_room = False
+        self._wants_room = NO_ROOM
         #: No other worker was there at the last look.
         self._alone = False
         self._thread: threading.Thread | None = None
@@ -121,9 +123,9 @@ class Master:
         self._own = _Own(own, ring, hand, room)
 
     @property
-    def waits_for_room(self) -> bool:
-        """Ring it when the worker of this process has room again."""
-        return self._waits_for_room
+    def wants_room(self) -> float:
+        """Ring it when the worker of this process has room for so many new jobs."""
+        return self._wants_room
 
     # The loop -----------------------------------------------------------------------------
 
@@ -195,7 +197,7 @@ class Master:
     def _round(self, session: Wire, term: int, tasks: Tasks, *, rung: bool) -> float:
         """One round. Returns how many seconds to rest."""
         round = Round(session=session, term=term, queue_sets=tasks.queue_sets)
-        self._waits_for_room = False
+        self._wants_room = NO_ROOM
         if (own := self._own) is not None:
             round.own, round.room = own.registration, own.room()
             if self._alone:
@@ -229,8 +231,10 @@ class Master:
         How long to rest while there is more to do. Runs are made as fast as the only worker begins
         them, as long as it does so fast: what it is handed as it is made is written once less.
         """
-        self._waits_for_room = self._alone and round.filled
-        return FILLED_PAUSE if self._waits_for_room else 0.0
+        if not (self._alone and round.filled and round.room >= requests.WORTHWHILE):
+            return 0.0
+        self._wants_room = requests.ADMITTED
+        return FILLED_PAUSE
 
     def _tell_workers(self, round: Round) -> None:
         """Nobody waits for what else this round has to do."""

@@ -31,6 +31,8 @@ log = logging.getLogger("rush.master")
 
 #: So many requests become runs at once: few enough that workers begin before all of them have.
 ADMITTED = 500
+#: No more than the master's own worker has room for, where that is so much at least.
+WORTHWHILE = 100
 
 
 def compile_versions(round: Round) -> None:
@@ -61,9 +63,10 @@ def admit(round: Round) -> bool:
     Make runs of the plain requests at the head of the line, and hand out what is Ready: one
     round trip, with which every round begins. Says whether there was nothing but plain ones.
     """
+    limit = ADMITTED if round.room < WORTHWHILE else min(ADMITTED, round.room)
     try:
         with round.sending() as session:
-            answer = requests.admit_next(session, limit=ADMITTED, own=round.own, room=round.room)
+            answer = requests.admit_next(session, limit=limit, own=round.own, room=round.room)
             assigned = [runs.assign(session, queue_set) for queue_set in round.queue_sets or ()]
         admitted = answer()
     except psycopg.DataError as error:
@@ -73,7 +76,7 @@ def admit(round: Round) -> bool:
     for handed in assigned:
         round.handed += handed()
     round.watchers |= admitted.made > 0
-    round.filled = admitted.made == ADMITTED
+    round.filled = admitted.made == limit
     round.more |= round.filled
     return 0 < admitted.made == admitted.seen
 

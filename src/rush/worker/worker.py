@@ -57,7 +57,7 @@ class Master(Leader, Protocol):
     def ring(self) -> None: ...
 
     @property
-    def waits_for_room(self) -> bool: ...
+    def wants_room(self) -> float: ...
 
     def bind(
         self,
@@ -177,7 +177,7 @@ class Worker:
             self.supervisor.end_lost_contact()
         if self._handed:
             self._take_over(reporter)
-        if self._master.waits_for_room and self.supervisor.room() > 0:
+        if self.supervisor.reach() >= self._master.wants_room:
             self._master.ring()
         self._converse(pulse, reporter, claim=True)
         self.supervisor.wait(max(0.0, min(self._poll_at, reporter.due) - time.monotonic()))
