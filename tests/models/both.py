@@ -38,7 +38,7 @@ from tests.models.model import (
     Token,
 )
 from tests.models.world import Tables, World
-from tests.support.kernel import outcome
+from tests.support.kernel import attempt_of, outcome
 
 
 class Held(NamedTuple):
@@ -558,8 +558,7 @@ class Both:
             worker=who.name,
             generation=who.generation,
             code="c0de",
-            attempt=claim,
-            began=0,
+            attempt=attempt_of(claim),
             result=json.dumps(claim.token),
         )
 
