@@ -3,15 +3,18 @@ Take the pictures of the dashboard in docs/pictures: `make pictures`, or `python
 
 It lays down the demo and a small pipeline beside it that gets stuck, lets a real worker run
 both, and photographs what the pages then show. It needs Chromium, as the tests in
-tests/browser do.
+tests/browser do. What they would tell of the machine they are taken on, its folder, its name and its
+user, is called otherwise in them.
 """
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +114,11 @@ def served(folder: Path) -> Iterator[str]:
     (folder / "pipelines/orders.yaml").write_text(ORDERS)
     (folder / "pipelines/archive.yaml").write_text(BACKUP)
     with subprocess.Popen(
-        [*rush, "dev", "--slots", "3"], cwd=folder, stdout=subprocess.PIPE, text=True
+        [*rush, "dev", "--slots", "3"],
+        cwd=folder,
+        env=os.environ | {"LOGNAME": "alice"},
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout
         try:
@@ -128,7 +135,9 @@ def play(folder: Path) -> dict[str, int]:
     command = [sys.executable, "-m", "rush.cli", "db", "url"]
     url = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
     with Client(url.strip()) as client:
-        orders = [client.submit("orders") for _ in range(8)]
+        orders = [
+            client.submit("orders", params={"day": f"2026-11-{day}"}) for day in range(18, 26)
+        ]
         for run in orders:
             run.wait(timeout=300)
         client.submit("archive")
@@ -138,7 +147,14 @@ def play(folder: Path) -> dict[str, int]:
         return {"flights": flights, "stuck": stuck}
 
 
-def take(page: Page, address: str, picture: Picture, runs: dict[str, int]) -> None:
+def take(
+    page: Page,
+    address: str,
+    picture: Picture,
+    runs: dict[str, int],
+    otherwise: Mapping[str, str],
+) -> None:
+    """Take a picture, in which some words are other ones."""
     width, height = picture.size
     page.set_viewport_size({"width": width, "height": height})
     page.emulate_media(color_scheme="dark" if picture.dark else "light", reduced_motion="reduce")
@@ -150,6 +166,16 @@ def take(page: Page, address: str, picture: Picture, runs: dict[str, int]) -> No
                 await new Promise(requestAnimationFrame);
             await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
         }"""
+    )
+    page.evaluate(
+        """otherwise => {
+            const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+            while (texts.nextNode())
+                for (const [word, other] of Object.entries(otherwise))
+                    if (texts.currentNode.data.includes(word))
+                        texts.currentNode.data = texts.currentNode.data.replaceAll(word, other);
+        }""",
+        dict(otherwise),
     )
     seen = {"x": 0, "y": 0, "width": width, "height": height}
     foot = page.locator(".foot").bounding_box()
@@ -170,9 +196,12 @@ def main(names: list[str]) -> None:
             browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
             page = browser.new_page()
             page.set_default_timeout(PATIENCE)
+            # Nothing changes while a picture is taken.
+            page.route("**/api/v1/events", lambda route: route.abort())
+            otherwise = {f"{Path(scratch).resolve()}": "/srv", socket.gethostname(): "etl-1"}
             for picture in PICTURES:
                 if not names or picture.name in names:
-                    take(page, address, picture, runs)
+                    take(page, address, picture, runs, otherwise)
                     print(picture.name, flush=True)
             browser.close()
 

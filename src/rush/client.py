@@ -38,9 +38,11 @@ from psycopg import errors as pg
 from psycopg.pq import TransactionStatus
 
 from rush.domain import strictjson
+from rush.domain.deeds import Doer, this_user
 from rush.domain.located import described, fault_of_text
 from rush.domain.log_lines import LogLine
 from rush.domain.names import NAME_PATTERN, Guesses, check_name, check_text, fault_of_name, quoted
+from rush.domain.redaction import redacted
 from rush.domain.rows import (
     AttemptRow,
     DefinitionRow,
@@ -59,9 +61,10 @@ from rush.errors import (
     GaveUpWaiting,
     NotFoundError,
     RefusedError,
+    RushError,
     SchemaError,
 )
-from rush.store import bells, overview, requests, run_reads, workers
+from rush.store import attention, audit, bells, overview, requests, run_reads, run_search, workers
 from rush.store.bells import LONGEST_PAUSE, Beats, OnOutage
 from rush.store.database import connect
 from rush.store.log_reader import LogReader
@@ -88,8 +91,9 @@ class Client:
     Asks for runs and reads them, in the schema that Rush's tables are in.
 
     `database` is a URL, or an open connection of the caller's, which stays the caller's.
-    `settle` is done to each session that the client opens. Raises ConfigurationError for a
-    URL or a schema's name that cannot be right.
+    `settle` is done to each session that the client opens. `doer` is who does what is done,
+    else the user that this process runs as. Raises ConfigurationError for a URL or a schema's
+    name that cannot be right.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class Client:
         *,
         name: str = "rush client",
         settle: Callable[[Session], None] = Session.settle_plans,
+        doer: Doer | None = None,
     ) -> None:
         self._schema = schema
         self._name = name
@@ -107,6 +112,9 @@ class Client:
         #: None: the connection is the caller's.
         self._url = database if isinstance(database, str) else None
         self._closed = False
+        self._doer = doer or this_user("client")
+        #: The requests that have been made by the deed that goes on; None: there is none.
+        self._made: list[int] | None = None
         #: How many waits there are, one within the other, that want to hear bells.
         self._listeners = 0
         if isinstance(database, str):
@@ -131,6 +139,74 @@ class Client:
         self._closed = True
         if self._url is not None:
             self._session.connection.close()
+
+    # Deeds ------------------------------------------------------------------------------
+
+    @property
+    def doer(self) -> Doer:
+        """Who does what is done."""
+        return self._doer
+
+    @contextmanager
+    def doing(self, doer: Doer) -> Generator[Self]:
+        """Let what is done in the block be done by somebody."""
+        before, self._doer = self._doer, doer
+        try:
+            yield self
+        finally:
+            self._doer = before
+
+    @contextmanager
+    def deed(
+        self, action: str, target: str, detail: Mapping[str, Any] | None = None, *, why: str = ""
+    ) -> Generator[None]:
+        """
+        Something that is done in the block, noted in `audit` before and after, with the requests
+        that it makes. Within another it is a part of that. What only makes requests need not
+        be one: those are rows themselves. What was asked for by a wrong name, or with what cannot
+        be right, is no deed, and leaves nothing.
+        """
+        if self._made is not None:
+            yield
+            return
+        deed = self._begin_deed(action, target, detail, why)
+        made = self._made = []
+        outcome: str | None = "failed"
+        try:
+            yield
+            outcome = "done"
+        except RushError as error:
+            was_wrong = isinstance(error, NotFoundError | ConfigurationError) and not made
+            outcome = None if was_wrong else f"failed: {error}"
+            raise
+        finally:
+            self._made = None
+            # Where the database has gone, nobody knows what came of it.
+            with suppress(DatabaseError):
+                if outcome is None:
+                    self.write(audit.withdraw_deed, deed)
+                else:
+                    self.write(audit.end_deed, deed, outcome, made)
+
+    def _begin_deed(
+        self, action: str, target: str, detail: Mapping[str, Any] | None, why: str
+    ) -> int:
+        """Sits out an outage as what follows does. One that was noted twice came to nothing known."""
+
+        def begin() -> int:
+            return self.write(
+                audit.begin_deed,
+                who=self._doer.who,
+                via=self._doer.via,
+                action=action,
+                target=target,
+                detail=redacted(detail),
+                why=why,
+            )
+
+        if self._url is None:
+            return begin()
+        return bells.outlast(begin, lost=self._is_lost, patience=LONGEST_DOUBT)
 
     # Runs -------------------------------------------------------------------------------
 
@@ -183,9 +259,11 @@ class Client:
         state: RunState | None = None,
         limit: int = 50,
         before: int | None = None,
+        unresolved: bool = False,
     ) -> list[RunRow]:
         """
-        Runs, the newest first; those with an id below `before`. Raises ConfigurationError for a
+        Runs, the newest first; those with an id below `before`; only those with something Stuck
+        that nobody has looked at, if they are to be `unresolved`. Raises ConfigurationError for a
         name that no pipeline can have, and for numbers that are none.
         """
         if pipeline is not None:
@@ -193,9 +271,21 @@ class Client:
         _check_number(limit, "limit", 1)
         if before is not None:
             _check_number(before, "before", 0)
+        if unresolved:
+            states = () if state is None else (state,)
+            like = run_search.RunFilter(pipeline=pipeline, states=states, unresolved=True)
+            return self.read(run_search.find_runs, like, limit=limit, before=before)
         return self.read(
             run_reads.list_runs, pipeline=pipeline, state=state, limit=limit, before=before
         )
+
+    def acknowledge(self, run_ids: Sequence[int], *, why: str = "") -> list[int]:
+        """
+        Say that somebody has looked at what is Stuck of these runs. Returns those of them that
+        needed it.
+        """
+        with self.deed("acknowledge", f"{len(run_ids)} runs", {"runs": run_ids}, why=why):
+            return self.write(attention.acknowledge, run_ids, who=self._doer.who, why=why)
 
     def last_request(self, pipeline: str, jobinstance: int | None = None) -> RequestRow | None:
         """What was asked for last about a pipeline, or about one run of it."""
@@ -232,7 +322,7 @@ class Client:
         """Every version of a pipeline's definition, the newest first."""
         return self.read(overview.versions, self.pipeline(name).name)
 
-    def apply(self, name: str, definition: Mapping[str, Any]) -> tuple[bool, int]:
+    def apply(self, name: str, definition: Mapping[str, Any], *, why: str = "") -> tuple[bool, int]:
         """
         Put a definition under a pipeline's name.
 
@@ -246,24 +336,30 @@ class Client:
         check_name(name, "pipeline")
         plain = _plain(definition)
         parse_definition(plain)
-        return self.write(pipelines.apply, name, plain)
+        with self.deed("apply", name, why=why):
+            return self.write(pipelines.apply, name, plain)
 
-    def pause(self, pipeline: str | None) -> None:
+    def pause(self, pipeline: str | None, *, why: str = "") -> None:
         """Hand out no more jobs of a pipeline, or (None) of any. What runs goes on."""
-        self._set_paused(pipeline, True)
+        self._switch("pause", pipeline, True, why=why)
 
-    def resume(self, pipeline: str | None) -> None:
+    def resume(self, pipeline: str | None, *, why: str = "") -> None:
         """Take back what `pause` with the same argument did."""
-        self._set_paused(pipeline, False)
+        self._switch("resume", pipeline, False, why=why)
+
+    def _switch(self, action: str, pipeline: str | None, paused: bool, *, why: str) -> None:
+        if pipeline is not None:
+            check_text(pipeline, "pipeline")
+            if fault_of_name(pipeline):
+                raise self._no_pipeline(pipeline)
+        with self.deed(action, pipeline or "everything", why=why):
+            self._set_paused(pipeline, paused)
 
     def _set_paused(self, pipeline: str | None, paused: bool) -> None:
         if pipeline is None:
             self.write(Session.run, "set_all_paused", paused=paused)
             return
-        check_text(pipeline, "pipeline")
-        if fault_of_name(pipeline) or not self.write(
-            Session.many, "set_paused", name=pipeline, paused=paused
-        ):
+        if not self.write(Session.many, "set_paused", name=pipeline, paused=paused):
             raise self._no_pipeline(pipeline)
 
     def _no_pipeline(self, name: str) -> NotFoundError:
@@ -280,10 +376,16 @@ class Client:
         """Who is master, whether everything is paused, and how many workers could take a job."""
         return self.read(overview.standing)
 
-    def drain(self, worker: str) -> None:
+    def drain(self, worker: str, *, why: str = "") -> None:
         """Let a worker take no more jobs. Raises NotFoundError for one that is not alive."""
         check_text(worker, "worker")
-        worker_id = None if fault_of_name(worker) else self.write(workers.drain, worker)
+        if fault_of_name(worker):
+            raise self._not_alive(worker)
+        with self.deed("drain", f"worker {worker}", why=why):
+            self._drain(worker)
+
+    def _drain(self, worker: str) -> None:
+        worker_id = self.write(workers.drain, worker)
         if worker_id is not None:
             self._ring(worker_id)
         elif not any(
@@ -291,7 +393,7 @@ class Client:
         ):
             raise self._not_alive(worker)
 
-    def reload(self, worker: str | None = None) -> list[str]:
+    def reload(self, worker: str | None = None, *, why: str = "") -> list[str]:
         """
         Let workers, one or all that are alive, load the project's code anew. Returns who they are.
 
@@ -301,6 +403,10 @@ class Client:
             check_text(worker, "worker")
             if fault_of_name(worker):
                 raise self._not_alive(worker)
+        with self.deed("reload", f"worker {worker}" if worker else "all workers", why=why):
+            return self._reload(worker)
+
+    def _reload(self, worker: str | None) -> list[str]:
         asked = self.write(workers.request_reload, worker)
         if worker is not None and not asked:
             raise self._not_alive(worker)
@@ -416,6 +522,19 @@ class Client:
         with self._explained():
             return verb(self._session, *args, **kwargs)
 
+    def write_requests(
+        self,
+        verb: Callable[Concatenate[Session, P], run_search.Found],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> run_search.Found:
+        """Call a verb of the store that makes many requests: a part of the deed that goes on."""
+        found = self.write(verb, *args, **kwargs)
+        if self._made is not None:
+            self._made.extend(found.requests)
+        return found
+
     def ask(self, *, key: str | None = None, **asked: Any) -> int:
         """
         Make a run request: `pipeline`, `job`, `jobinstance`, `action`, `params`. Returns its id,
@@ -424,6 +543,12 @@ class Client:
         Where the connection is the client's own, a request whose commit got no answer is
         looked up by its key. Raises RefusedError for a key that was used for something else.
         """
+        request_id = self._ask(key, asked)
+        if self._made is not None:
+            self._made.append(request_id)
+        return request_id
+
+    def _ask(self, key: str | None, asked: Mapping[str, Any]) -> int:
         if self._url is None:
             with self._explained():
                 return _asked(self._session, asked, key)
@@ -689,14 +814,22 @@ class Run:
         """Ask for its end. What runs is told to stop, and is killed if it does not."""
         self._ask(action="cancel")
 
-    def retry(self, job: str | None = None, *, from_beginning: bool = False) -> Sequence[str]:
+    def retry(
+        self,
+        job: str | None = None,
+        *,
+        from_beginning: bool = False,
+        params: Mapping[str, Any] | None = None,
+    ) -> Sequence[str]:
         """
         Ask for it to run again, in a new round: from `job` on, else from each job that is Stuck,
-        or the whole of it. Returns the jobs that it starts from; none for the beginning.
+        or the whole of it; with these parameters in place of those that it had by their names.
+        Returns the jobs that it starts from; none for the beginning.
 
         Raises RefusedError where there is nothing Stuck, and NotFoundError for a job that
         the pipeline does not have.
         """
+        changed = _checked_params(params)
         if job is not None:
             starts = [self._job(job).name]
         elif from_beginning:
@@ -709,15 +842,35 @@ class Run:
                     "say from which job it is to run again, or from the beginning"
                 )
         for start in starts or [None]:
-            self._ask(job=start)
+            self._ask(job=start, params=changed)
         return starts
+
+    def acknowledge(self, *, why: str = "") -> None:
+        """
+        Say that somebody has looked at what is Stuck of it, so that it needs attention no more.
+        What gets Stuck after that does again. Raises RefusedError where there is nothing.
+        """
+        row = self._row()
+        with self._client.deed("acknowledge", row.name, why=why):
+            if not self._client.acknowledge([row.id], why=why):
+                raise RefusedError(f"nothing of {row.name} is Stuck that still needs somebody")
 
     # What it rests on -------------------------------------------------------------------
 
-    def _ask(self, *, action: str = "start", job: str | None = None) -> None:
+    def _ask(
+        self,
+        *,
+        action: str = "start",
+        job: str | None = None,
+        params: dict[str, Any] | None = None,
+    ) -> None:
         row = self._row()
         request_id = self._client.ask(
-            pipeline=row.pipeline, jobinstance=row.jobinstance, action=action, job=job, params=None
+            pipeline=row.pipeline,
+            jobinstance=row.jobinstance,
+            action=action,
+            job=job,
+            params=params,
         )
         self._undecided.append(request_id)
 

@@ -297,6 +297,10 @@ class Settings:
     runner_memory_mb: int = _setting(512, integer(32, 1_048_576, " of MiB"))
     #: A job is poison when so many workers died holding it.
     poison_limit: int = _setting(3, integer(1, 100))
+    #: Where else the dashboard answers /metrics, /healthz and /readyz, to whoever asks; None: nowhere.
+    metrics_port: int | None = _setting(None, integer(1, 65535))
+    #: The address of that port.
+    metrics_host: str = _setting("127.0.0.1", text(r"[A-Za-z0-9.:_-]+", "must be an address"))
 
 
 SETTINGS = {each.name: each for each in fields(Settings)}

@@ -109,22 +109,19 @@ class HttpClient:
         """Every pipeline, with its newest version and its last runs."""
         return self.call("GET", "/pipelines")
 
-    def apply(self, name: str, definition: Mapping[str, Any]) -> tuple[bool, int]:
+    def apply(self, name: str, definition: Mapping[str, Any], *, why: str = "") -> tuple[bool, int]:
         """Put a definition under a pipeline's name, as `Client.apply` does."""
-        row = self.call("PUT", f"/pipelines/{_quoted(name)}", {"definition": dict(definition)})
+        asked = {"definition": dict(definition), "why": why}
+        row = self.call("PUT", f"/pipelines/{_quoted(name)}", asked)
         return row["changed"], row["version"]
 
-    def pause(self, pipeline: str | None) -> None:
+    def pause(self, pipeline: str | None, *, why: str = "") -> None:
         """Hand out no more jobs of a pipeline, or (None) of any. What runs goes on."""
-        self.call(
-            "POST", "/pause" if pipeline is None else f"/pipelines/{_quoted(pipeline)}/pause", {}
-        )
+        self.call("POST", f"{_of(pipeline)}/pause", {"why": why})
 
-    def resume(self, pipeline: str | None) -> None:
+    def resume(self, pipeline: str | None, *, why: str = "") -> None:
         """Take back what `pause` with the same argument did."""
-        self.call(
-            "POST", "/resume" if pipeline is None else f"/pipelines/{_quoted(pipeline)}/resume", {}
-        )
+        self.call("POST", f"{_of(pipeline)}/resume", {"why": why})
 
     def call(
         self,
@@ -240,14 +237,30 @@ class HttpRun:
         """What a job has returned. Raises NotFoundError where it is not Complete."""
         return self._client.call("GET", f"/runs/{self._begun()}/results/{_quoted(job)}")
 
-    def cancel(self) -> None:
+    def cancel(self, *, why: str = "") -> None:
         """Ask for its end."""
-        self._client.call("POST", f"/runs/{self._begun()}/cancel", {})
+        self._client.call("POST", f"/runs/{self._begun()}/cancel", {"why": why})
 
-    def retry(self, job: str | None = None, *, from_beginning: bool = False) -> None:
+    def retry(
+        self,
+        job: str | None = None,
+        *,
+        from_beginning: bool = False,
+        params: Mapping[str, Any] | None = None,
+        why: str = "",
+    ) -> None:
         """Ask for it to run again: from `job` on, else what is Stuck, or the whole of it."""
-        asked = {"job": job, "from_beginning": from_beginning}
+        asked = {
+            "job": job,
+            "from_beginning": from_beginning,
+            "params": None if params is None else dict(params),
+            "why": why,
+        }
         self._client.call("POST", f"/runs/{self._begun()}/retry", asked)
+
+    def acknowledge(self, *, why: str = "") -> None:
+        """Say that somebody has looked at what is Stuck of it."""
+        self._client.call("POST", f"/runs/{self._begun()}/acknowledge", {"why": why})
 
     def wait(self, timeout: float | None = None) -> Self:
         """
@@ -284,6 +297,11 @@ def _explained(error: HTTPError) -> RushError:
     except (ValueError, KeyError, TypeError):
         detail = f"the dashboard answers {error.code} {error.reason}"
     return ERRORS.get(error.code, RushError)(detail)
+
+
+def _of(pipeline: str | None) -> str:
+    """Where the calls about a pipeline are, or (None) about all of them."""
+    return "" if pipeline is None else f"/pipelines/{_quoted(pipeline)}"
 
 
 def _quoted(name: str) -> str:

@@ -76,7 +76,7 @@ def test_a_box_says_its_state(show: Show) -> None:
     box = page.locator('.gr-box[data-job="load_flights"]')
 
     expect(box).to_contain_text("Complete · 12 s · ×2")
-    expect(box).to_have_attribute("aria-label", "load_flights: Complete, 12 s, attempt 2")
+    expect(box).to_have_attribute("aria-label", "load_flights Complete · 12 s · ×2, attempt 2")
     expect(box).to_have_class("gr-box s-Complete")
     expect(box).to_have_attribute("href", "/runs/7/jobs/load_flights")
 

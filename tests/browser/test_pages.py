@@ -91,7 +91,60 @@ def test_a_run_is_cancelled_with_a_reason(kernel: Kernel, site: str, page: Page)
     dialog.get_by_role("button", name="Cancel run").click()
     expect(page.get_by_role("status")).to_contain_text("etl/1")
     page.goto(f"{site}/audit")
-    expect(page.locator("tbody tr")).to_contain_text("wrong day")
+    expect(page.locator("tbody tr", has_text="cancel")).to_contain_text("wrong day")
+
+
+def test_last_lines_that_nobody_tells_of_are_shown(kernel: Kernel, site: str, page: Page) -> None:
+    """A job that has committed by itself is over before its last lines are kept."""
+    kernel.define({"a": []}, "etl")
+    run = kernel.start("etl")
+    worker = kernel.worker()
+    (claim,) = kernel.running(worker)
+    kernel.append_log(worker, claim, "2026-11-25T08:00:00Z INFO at first")
+    assert kernel.complete_within(worker, claim)
+    kernel.release()
+    page.goto(f"{site}/runs/{run}?tab=logs")
+    expect(page.get_by_text("at first")).to_be_visible()
+    kernel.append_log(worker, claim, "2026-11-25T08:00:01Z INFO at last", part=1)
+    expect(page.get_by_text("at last")).to_be_visible()
+
+
+def test_what_is_stuck_is_acknowledged_where_it_is_seen(
+    kernel: Kernel, site: str, page: Page
+) -> None:
+    """The first page empties itself, and the run says who has looked at it."""
+    kernel.define(CHAIN, "etl", retry_limit=0)
+    run = kernel.start("etl")
+    kernel.work(kernel.worker(), failing=["b"])
+    page.goto(site)
+    page.get_by_role("button", name="Acknowledge").click()
+    dialog = page.get_by_role("dialog", name="Acknowledge")
+    expect(dialog).to_contain_text("rush acknowledge etl/1")
+    dialog.get_by_label("Why").fill("the shop was closed")
+    dialog.get_by_role("button", name="Acknowledge").click()
+    expect(page.get_by_text("is acknowledged or resolved")).to_be_visible()
+    page.goto(f"{site}/runs/{run}")
+    expect(page.locator(".banner", has_text="Acknowledged by")).to_contain_text("closed")
+
+
+def test_what_is_chosen_on_a_grid_is_run_again(kernel: Kernel, site: str, page: Page) -> None:
+    """Columns are runs, rows are jobs: a bar below says how many, and takes them on."""
+    kernel.define(CHAIN, "etl")
+    for _ in range(2):
+        kernel.start("etl")
+    kernel.work(kernel.worker())
+    page.goto(f"{site}/pipelines/etl?tab=grid")
+    bar = page.get_by_role("form", name="Do something to the chosen runs")
+    expect(bar).to_be_hidden()
+    page.get_by_label("Choose run 2").check()
+    expect(bar).to_contain_text("1 run")
+    expect(bar.get_by_role("button", name="Cancel")).to_be_enabled()
+    page.get_by_label("Choose b").check()
+    expect(bar).to_contain_text("1 run, 1 job")
+    bar.get_by_role("button", name="Run again from these jobs").click()
+    expect(page.get_by_role("status")).to_contain_text("It is asked to run 1 job again")
+    asked = kernel.sql("SELECT job, jobinstance FROM rush.run_request WHERE status = 'Pending'")
+    assert list(map(tuple, asked)) == [("b", 2)]
 
 
 def test_keys_go_through_rows_and_anywhere(kernel: Kernel, site: str, page: Page) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -725,6 +727,50 @@ def test_without_a_master_retry_and_cancel_are_asked_for(rush, factories, connec
     assert "it waits for a master" in retry.err
     assert "it waits for a master" in cancel.err
     assert [action for *_, action, _ in requests_in(connection)] == ["start", "cancel"]
+
+
+def test_what_somebody_has_looked_at_is_listed_no_more(rush, factories):
+    """
+    A reason may be given; a run of which nothing needs anybody is refused.
+    """
+    factories.pipeline("etl")
+    for _ in range(2):
+        run = factories.run(state="Stuck", stuck=1)
+        factories.attempt(run, "extract", state="Failed", error="ValueError: no")
+        factories.job(run, "extract", state="Stuck")
+
+    assert "etl/1" in rush("runs", "--unresolved").out
+    ended = rush("acknowledge", "etl/1", "--why", "the shop was closed")
+    assert ended.out == "etl/1 needs attention no more\n"
+    listed = json.loads(rush("runs", "--unresolved", "--json").out)
+    assert [row["jobinstance"] for row in listed] == [2]
+    again = rush("acknowledge", "etl/1")
+    assert (again.code, again.err) == (
+        1,
+        "error: nothing of etl/1 is Stuck that still needs somebody\n",
+    )
+    assert rush("acknowledge", "2").code == 0
+    assert rush("runs", "--unresolved").err == "no run needs attention\n"
+
+
+def test_what_commands_do_is_told(rush, factories, connection):
+    """
+    Who, on which machine, why, and what came of it; the reason of a refusal too.
+    """
+    factories.pipeline("etl", params={"api_token": "x"})
+    rush("pause", "etl", "--why", "month's end")
+    rush("cancel", "etl/7")
+    rush("run", "etl", "-p", "api_token=hush", "--why", "by hand")
+    told = json.loads(rush("audit", "--json").out)
+    user = f"{getpass.getuser()}@{socket.gethostname()}"
+    assert {(row["who"], row["via"]) for row in told} == {(user, "command")}
+    assert [(row["action"], row["target"], row["why"], row["said"]) for row in told] == [
+        ("run", "etl", "by hand", "not decided yet"),
+        ("pause", "etl", "month's end", "done"),
+    ]
+    assert told[0]["detail"] == {"params": {"api_token": "•••"}}
+    assert "month's end" in rush("audit", "--action", "pause").out
+    assert rush("audit", "--who", "nobody").err == "nobody has done anything like that yet\n"
 
 
 def test_cancel(rush, factories, master, meanwhile):

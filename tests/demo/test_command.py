@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from rush.cli.demo import chosen_folder, how_to_get_there, set_database_aside
+from rush.cli.demo import (
+    chosen_folder,
+    dashboard_command,
+    how_to_get_there,
+    scripts,
+    set_database_aside,
+)
 from rush.cli.output import Output
 from rush.demo import lay_down
 from rush.errors import ConfigurationError
@@ -77,3 +83,15 @@ def test_way_to_the_commands(here: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     (here / "below").mkdir()
     assert "cd below" in [command for command, _ in how_to_get_there(here / "below")]
     assert not [command for command, _ in how_to_get_there(here) if command.startswith("cd")]
+
+
+def test_the_dashboard_is_a_command_to_be_typed_here(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the folder unless this is it, and the program unless the shell finds it."""
+    (here / "my below").mkdir()
+    monkeypatch.setattr(shutil, "which", lambda name: str(scripts() / name))
+    assert dashboard_command(here) == "rush dev"
+    assert dashboard_command(here / "my below") == "rush dev --project 'my below'"
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert dashboard_command(here) == f"{scripts() / 'rush'} dev"

@@ -19,11 +19,11 @@ from tests.support.waiting import wait_for
 
 
 @contextmanager
-def serving(options: Options) -> Generator[str]:
-    """The address of a dashboard that serves meanwhile."""
+def serving(options: Options, *others: socket.socket) -> Generator[str]:
+    """The address of a dashboard that serves meanwhile, on other sockets as well."""
     listening = socket.create_server(("127.0.0.1", 0))
     running = uvicorn_server(options)
-    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening, *others]})
     thread.start()
     try:
         wait_for(lambda: running.started, what="the dashboard to serve")

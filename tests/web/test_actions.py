@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
@@ -42,9 +43,12 @@ def test_a_form_does_it_and_leads_back_with_a_sentence(kernel: Kernel, site: htt
     assert answer.headers["location"] == f"/runs/{run}"
     assert "there is no answer of a master yet" in site.get(f"/runs/{run}").text
     assert "there is no answer" not in site.get(f"/runs/{run}").text
-    (deed,) = site.get("/api/v1/audit").json()["audit"]
+    deed, *_ = site.get("/api/v1/audit").json()["audit"]
     assert (deed["action"], deed["target"], deed["why"]) == ("cancel", "etl/1", "wrong day")
-    assert (deed["via"], deed["outcome"]) == ("local", "done")
+    assert (deed["via"], deed["outcome"], deed["said"]) == ("local", "done", "not decided yet")
+    kernel.take()
+    deed, *_ = site.get("/api/v1/audit").json()["audit"]
+    assert (deed["said"], deed["accepted"]) == ("accepted", 1)
 
 
 def test_what_was_not_possible_is_in_the_audit_as_well(kernel: Kernel, site: httpx.Client) -> None:
@@ -53,7 +57,7 @@ def test_what_was_not_possible_is_in_the_audit_as_well(kernel: Kernel, site: htt
     run = kernel.start("etl")
     post(site, f"/runs/{run}/retry")
     assert "nothing of it is Stuck" in site.get(f"/runs/{run}").text
-    (deed,) = site.get("/api/v1/audit").json()["audit"]
+    deed, *_ = site.get("/api/v1/audit").json()["audit"]
     assert deed["outcome"].startswith("failed: etl/1 is Running and nothing of it is Stuck")
 
 
@@ -120,6 +124,36 @@ def test_the_form_of_a_run_sends_what_was_changed(kernel: Kernel, site: httpx.Cl
     post(site, "/pipelines/etl/run", **form)
     (asked,) = kernel.sql("SELECT params FROM rush.run_request")
     assert asked.params == {"day": "2026-11-26", "dry": True, "a": 1, "b": "text"}
+
+
+def test_a_run_is_retried_with_what_was_changed(kernel: Kernel, site: httpx.Client) -> None:
+    """The form has the parameters as they are; only a line that is other than that is sent."""
+    kernel.define(CHAIN, "etl", retry_limit=0)
+    asked = {"day": "2026-11-25", "n": 5, "text": "5", "lines": "a\nb", "api_key": "hush"}
+    run = kernel.start("etl", params=asked)
+    kernel.work(kernel.worker(), failing=["b"])
+    found = re.search(r'name="params"[^>]*>\n([^<]*)</textarea>', site.get(f"/runs/{run}").text)
+    assert found is not None
+    form = html.unescape(found[1])
+    assert form.splitlines() == [
+        "n=5",
+        "day=2026-11-25",
+        'text="5"',
+        'lines="a\\nb"',
+        "api_key=•••",
+    ]
+    post(site, f"/runs/{run}/retry", params=form)
+    post(site, f"/runs/{run}/retry", job="b", params=form.replace("n=5", "n=6") + "more=[1]\n")
+    (plain, changed) = kernel.sql(
+        "SELECT params FROM rush.run_request WHERE status = 'Pending' ORDER BY id"
+    )
+    assert plain.params is None
+    assert changed.params == {"n": 6, "more": [1]}
+    post(site, f"/runs/{run}/retry", params="other=a•••b")
+    assert "has a hidden part" in site.get(f"/runs/{run}").text
+    kernel.sql("DELETE FROM rush.run_request WHERE status = 'Pending' AND params IS NULL")
+    kernel.take()
+    assert kernel.run(run).params == asked | {"n": 6, "more": [1]}
 
 
 def test_a_definition_with_holes_is_refused(kernel: Kernel, api: httpx.Client) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
+import psycopg
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.kernel import CHAIN, DIAMOND, Kernel
@@ -136,6 +138,52 @@ def test_a_log_is_read_in_both_directions(kernel: Kernel, api: httpx.Client) -> 
     assert api.get(path, params={"before": "nonsense"}).status_code == 422
 
 
+def test_lines_that_are_committed_late_are_given_once(
+    kernel: Kernel, database: str, api: httpx.Client
+) -> None:
+    """However late it is: a part that was on its way for a minute, and came behind others."""
+    kernel.define({"a": []}, "etl")
+    run = kernel.start("etl")
+    worker = kernel.worker()
+    (claim,) = kernel.running(worker)
+    path = f"/runs/{run}/logs"
+
+    def texts(page: dict[str, Any]) -> list[str]:
+        return [line[6] for line in page["lines"]]
+
+    for part in (0, 1):
+        kernel.append_log(worker, claim, f"2026-11-25T08:00:0{part}Z INFO line {part}", part=part)
+    with psycopg.connect(database) as other:
+        kernel.seen_from(other).append_log(worker, claim, "2026-11-25T08:00:02Z INFO late", part=2)
+        other.execute("UPDATE rush.log SET at = at - interval '1 minute' WHERE part = 2")
+        kernel.sql("UPDATE rush.run SET created_at = created_at - interval '1 hour'")
+        first = api.get(path, params={"limit": 1}).json()
+        assert texts(first) == ["line 1"]
+        nothing = api.get(path, params={"after": first["last"]}).json()
+        kernel.append_log(worker, claim, "2026-11-25T08:00:03Z INFO line 3", part=3)
+        third = api.get(path, params={"after": nothing["last"]}).json()
+        assert texts(third) == ["line 3"]
+        other.commit()
+
+    late = api.get(path, params={"after": third["last"]}).json()
+    assert texts(late) == ["late"]
+    assert texts(api.get(path, params={"after": late["last"]}).json()) == []
+    before = api.get(path, params={"before": first["first"]}).json()
+    assert texts(before) == ["line 0"]
+    assert not before["before"]
+    assert sorted(texts(api.get(path).json())) == ["late", "line 0", "line 1", "line 3"]
+
+
+def test_a_place_in_a_log_that_is_none_is_said_so(kernel: Kernel, api: httpx.Client) -> None:
+    """Not found out by the database."""
+    kernel.define({"a": []}, "etl")
+    run = kernel.start("etl")
+    for place in ("x", "1-1-1", "1-1-1@5:3:", "1-1-1@5:9:9,7", "1-1-9999999999@1:1:", "1-1-1@0:0:"):
+        answer = api.get(f"/runs/{run}/logs", params={"after": place})
+        assert answer.status_code == 422, place
+    assert api.get(f"/runs/{run}/logs", params={"after": "1-1-1@3:9:5,7"}).status_code == 200
+
+
 def test_runs_that_ended_are_counted_in_stretches(kernel: Kernel, api: httpx.Client) -> None:
     """Each in the stretch in which it ended; what is older than the chart is left out."""
     kernel.define({"a": []}, "etl")
@@ -176,6 +224,53 @@ def measured(site: httpx.Client) -> dict[tuple[str, ...], float]:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+
+
+def test_what_the_first_page_says_is_a_call(kernel: Kernel, api: httpx.Client) -> None:
+    """What needs attention, what waits, what runs and on which worker."""
+    kernel.define(CHAIN, "etl", retry_limit=0)
+    stuck = kernel.start("etl")
+    worker = kernel.worker()
+    kernel.work(worker, failing=["a"])
+    kernel.start("etl")
+    kernel.running(worker)
+    kernel.start("etl")
+    kernel.request("etl")
+    home = api.get("/home").json()
+    assert home["standing"]["master"] == "master"
+    assert (home["taken"], home["ready"], home["pending"]) == (1, 1, 1)
+    (group,) = home["stuck"]
+    assert (group["job"], group["error"], group["run_ids"]) == ("a", "ValueError: no", [stuck])
+    (running,) = home["running"]
+    assert (running["worker"], running["job"]["jobinstance"]) == ("worker1", 2)
+
+
+def test_a_job_is_told_whole_and_without_its_secrets(kernel: Kernel, api: httpx.Client) -> None:
+    """Why it stands so, its attempts, what it is given and what it has returned."""
+    kernel.define(CHAIN, "etl", retry_limit=0)
+    run = kernel.start("etl", params={"day": 1, "db_password": "hush"})
+    kernel.work(kernel.worker(), failing=["b"])
+    job = api.get(f"/runs/{run}/jobs/b").json()
+    assert job["job"]["state"] == "Stuck"
+    assert job["params"] == {"day": 1, "db_password": "•••"}
+    assert [attempt["state"] for attempt in job["attempts"]] == ["Failed"]
+    assert job["followers"] == ["c"]
+    assert "hush" not in api.get(f"/runs/{run}/events").text
+    assert api.get(f"/runs/{run}/jobs/x").status_code == 404
+
+
+def test_a_queue_that_nobody_serves_is_told(
+    kernel: Kernel, api: httpx.Client, site: httpx.Client
+) -> None:
+    """With what waits in it; and beside it those that somebody serves."""
+    kernel.define({"a": []}, "etl", queue="gpu")
+    kernel.start("etl")
+    kernel.worker(queues=("default",))
+    rows = {row["name"]: row for row in api.get("/queues").json()}
+    assert (rows["gpu"]["jobs"], rows["gpu"]["workers"]) == ({"Ready": 1}, [])
+    assert rows["gpu"]["oldest"] >= 0
+    assert (rows["default"]["workers"], rows["default"]["slots"]) == (["worker1"], 4)
+    assert "rush worker --queue gpu" in site.get("/workers").text
 
 
 def test_health_needs_nobody(site: httpx.Client) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import httpx
 import pytest
 
@@ -39,6 +42,34 @@ def test_a_run_is_shown_with_its_jobs(site: httpx.Client, kernel: Kernel) -> Non
     assert "etl/1" in shown
     assert all(f'id="job-{job}"' in shown for job in CHAIN)
     assert 'data-state="Complete"' in shown
+
+
+TABS = [
+    "/", "/pipelines", "/runs", "/runs?state=Running&q=etl&span=24h", "/runs?unresolved=1", "/workers",
+    "/audit", "/audit?who=alice", "/api/v1",
+    *(f"/pipelines/etl?tab={tab}" for tab in ("grid", "graph", "runs", "trends", "definition", "run")),
+    *(f"/runs/1?tab={tab}" for tab in ("timeline", "graph", "logs", "data", "events")),
+    "/runs/1?job=a",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", TABS)
+def test_every_page_has_a_twin_for_programs(site: httpx.Client, kernel: Kernel, path: str) -> None:
+    """A quiet link leads to the call that gives the same as JSON."""
+    kernel.define(CHAIN, "etl")
+    kernel.start("etl")
+    link = re.search(r'<p class="twin"><a href="([^"]+)">', site.get(path).text)
+    assert link is not None
+    answer = site.get(html.unescape(link[1]), headers={"Accept": "application/json"})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+
+
+def test_the_twin_of_a_list_has_the_same_filters(site: httpx.Client, kernel: Kernel) -> None:
+    """What the page leaves out, the call leaves out."""
+    kernel.define(CHAIN, "etl")
+    kernel.start("etl")
+    assert "/api/v1/runs?state=Stuck&amp;since=3600.0" in site.get("/runs?state=Stuck&span=1h").text
 
 
 def test_what_is_not_there_is_said_in_the_askers_language(site: httpx.Client) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cyclopts import App
 
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
-from rush.cli.engine import RunReference, client_of, hear_verdict
+from rush.cli.engine import RunReference, WhyFlag, client_of, hear_verdict
 
 app = App(name="cancel")
 
@@ -15,6 +15,7 @@ def cancel(
     run: RunReference,
     /,
     *,
+    why: WhyFlag = "",
     options: DatabaseOptions = DATABASE_OPTIONS,
 ) -> None:
     """End a run before it is through.
@@ -23,12 +24,15 @@ def cancel(
 
     For example:
       rush cancel etl/7
+      rush cancel etl/7 --why "wrong day"
     """
     context = Context(options)
     with client_of(context) as client:
         found = client.run(run)
-        found.cancel()
-        if hear_verdict(client, found, context.out):
+        with client.deed("cancel", found.name, why=why):
+            found.cancel()
+            decided = hear_verdict(client, found, context.out)
+        if decided:
             context.out.say(f"{found.name} is being cancelled")
         else:
             context.out.say(f"asked for {found.name} to be cancelled")

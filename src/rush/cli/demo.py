@@ -8,6 +8,7 @@ and Ctrl-C included, ends the worker in good order and then stops the server.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -36,6 +37,7 @@ from rush.cli.watching import watch
 from rush.client import Client, Run
 from rush.config import LoadedSettings, load_settings
 from rush.demo import DEFINITION, is_laid_down, lay_down
+from rush.domain.deeds import this_user
 from rush.domain.durations import format_duration
 from rush.domain.states import JobState, RunState
 from rush.errors import ConfigurationError, GaveUpWaiting, RushError
@@ -128,7 +130,9 @@ def perform(stage: Stage) -> int:
     """The demo, in a folder that is laid down. The exit code."""
     with (
         server(stage) as url,
-        Client(url, stage.loaded.settings.schema, name="rush demo") as client,
+        Client(
+            url, stage.loaded.settings.schema, name="rush demo", doer=this_user("command")
+        ) as client,
         worker(stage) as child,
     ):
         apply_file(client, stage.folder / DEFINITION, name=PIPELINE)
@@ -362,7 +366,11 @@ def tell_findings(run: Run, stage: Stage) -> None:
 def tell_what_is_next(run: Run, stage: Stage) -> None:
     out = stage.out
     out.say()
-    out.say("Next:")
+    out.say("All of it in a browser, the graph, the timeline, the logs and the report:")
+    out.say(f"  {dashboard_command(stage.folder)}")
+    out.say("It prints the address to open, and runs what you start there. Ctrl-C ends it.")
+    out.say()
+    out.say("Or in the terminal:")
     lines = list(what_is_next(run.name, stage))
     width = max(len(command) for command, _ in lines)
     for command, purpose in lines:
@@ -377,7 +385,6 @@ def tell_what_is_next(run: Run, stage: Stage) -> None:
 
 def what_is_next(run: str, stage: Stage) -> Iterator[tuple[str, str]]:
     yield from how_to_begin(stage)
-    yield "rush dev", "the dashboard of all this, and a worker: open the address that it prints"
     yield f"rush runs show {run}", "its jobs, and the attempt that failed"
     yield f"rush logs {run} {FAILING}", "what that job said, in both attempts"
     yield f"rush explain {run}", "why a job is not running, of any run"
@@ -398,13 +405,26 @@ def how_to_begin(stage: Stage) -> Iterator[tuple[str, str]]:
         yield "rush db start", "the demo's PostgreSQL, which is stopped now"
 
 
+def dashboard_command(folder: Path) -> str:
+    """What serves the dashboard of a folder, typed here as it stands."""
+    rush = "rush" if is_found() else shlex.quote(f"{shown(scripts() / 'rush')}")
+    there = "" if folder.samefile(Path.cwd()) else f" --project {shlex.quote(str(shown(folder)))}"
+    return f"{rush} dev{there}"
+
+
+def scripts() -> Path:
+    return Path(sysconfig.get_path("scripts"))
+
+
+def is_found() -> bool:
+    """Whether the shell finds this `rush` by its name."""
+    first = shutil.which("rush")
+    return first is not None and Path(first).parent.samefile(scripts())
+
+
 def how_to_get_there(folder: Path) -> Iterator[tuple[str, str]]:
     """Where the commands are typed, and where the shell finds `rush`, unless both are so here."""
-    scripts = Path(sysconfig.get_path("scripts"))
-    first = shutil.which("rush")
-    if (first is None or not Path(first).parent.samefile(scripts)) and (
-        scripts / "activate"
-    ).exists():
-        yield f". {shown(scripts)}/activate", "so that `rush` is this one"
+    if not is_found() and (scripts() / "activate").exists():
+        yield f". {shown(scripts())}/activate", "so that `rush` is this one"
     if not folder.samefile(Path.cwd()):
         yield f"cd {shown(folder)}", "where the demo is"

@@ -21,6 +21,7 @@ from rush.cli.run import FOLDER, SUFFIXES
 from rush.cli.ui import HOST, address, dashboard, listen, run_until_told
 from rush.cli.worker import refuse_nowhere
 from rush.client import Client
+from rush.domain.deeds import this_user
 from rush.errors import DefinitionError, RushError
 
 if TYPE_CHECKING:
@@ -206,7 +207,8 @@ class Project:
                 out.note(f"{applied.pipeline} is now version {applied.version}")
 
     def _client(self) -> Client:
-        return Client(self._url, self._context.settings.schema, name="rush dev")
+        schema = self._context.settings.schema
+        return Client(self._url, schema, name="rush dev", doer=this_user("command"))
 
 
 def code_of(project: Path) -> Iterator[Path]:

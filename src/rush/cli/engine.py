@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from rush.cli.context import Context
 from rush.cli.output import Output
+from rush.domain.deeds import this_user
 from rush.domain.durations import format_duration
 
 if TYPE_CHECKING:
@@ -26,12 +27,21 @@ RunReference: TypeAlias = Annotated[
     str, Parameter(name="RUN", help="A run's id, or its name: etl/7.")
 ]
 
+WhyFlag: TypeAlias = Annotated[
+    str, Parameter(name="--why", metavar="TEXT", help="The reason, kept in the audit.")
+]
+
 
 def client_of(context: Context, *, create: bool = False) -> Client:
     """A client on the command's database; with `create` an embedded server is started if need be."""
     from rush.client import Client
 
-    return Client(context.database(create=create), context.settings.schema, name="rush cli")
+    return Client(
+        context.database(create=create),
+        context.settings.schema,
+        name="rush cli",
+        doer=this_user("command"),
+    )
 
 
 def hear_verdict(client: Client, run: Run, out: Output) -> bool:

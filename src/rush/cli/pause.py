@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
-from rush.cli.engine import client_of
+from rush.cli.engine import WhyFlag, client_of
 from rush.errors import ConfigurationError
 
 app = App(name="pause", usage="rush pause [OPTIONS] [PIPELINE]")
@@ -19,6 +19,7 @@ def pause(
     /,
     *,
     all: Annotated[bool, Parameter(negative=())] = False,
+    why: WhyFlag = "",
     options: DatabaseOptions = DATABASE_OPTIONS,
 ) -> None:
     """Hand out no more jobs of a pipeline, or none at all.
@@ -39,7 +40,7 @@ def pause(
     context = Context(options)
     what = one_or_all(pipeline, all=all)
     with client_of(context) as client:
-        client.pause(what)
+        client.pause(what, why=why)
     context.out.say(f"{what or 'everything'} is paused; what runs goes on")
     context.out.note(f"to let it go on: rush resume {what or '--all'}")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
-from rush.cli.engine import client_of
+from rush.cli.engine import WhyFlag, client_of
 from rush.cli.pause import one_or_all
 
 app = App(name="resume", usage="rush resume [OPTIONS] [PIPELINE]")
@@ -19,6 +19,7 @@ def resume(
     /,
     *,
     all: Annotated[bool, Parameter(negative=())] = False,
+    why: WhyFlag = "",
     options: DatabaseOptions = DATABASE_OPTIONS,
 ) -> None:
     """End what `rush pause` began.
@@ -39,7 +40,7 @@ def resume(
     context = Context(options)
     what = one_or_all(pipeline, all=all)
     with client_of(context) as client:
-        client.resume(what)
+        client.resume(what, why=why)
         still = [row.name for row in client.pipelines() if row.paused]
     context.out.say(f"{what or 'everything'} goes on")
     if what is None and still:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
-from rush.cli.engine import RunReference, client_of, hear_verdict
+from rush.cli.engine import RunReference, WhyFlag, client_of, hear_verdict
+from rush.cli.run import read_params
 from rush.domain.phrases import listed
 from rush.domain.states import RunState
 from rush.errors import ConfigurationError, RefusedError
@@ -25,6 +26,10 @@ def retry(
     /,
     *,
     from_beginning: Annotated[bool, Parameter(negative=())] = False,
+    param: Annotated[
+        tuple[str, ...], Parameter(name=("--param", "-p"), metavar="KEY=VALUE", negative=())
+    ] = (),
+    why: WhyFlag = "",
     options: DatabaseOptions = DATABASE_OPTIONS,
 ) -> None:
     """Run again what is Stuck, or from a job on.
@@ -36,6 +41,7 @@ def retry(
       rush retry etl/7
       rush retry etl/7 load
       rush retry etl/7 --from-beginning
+      rush retry etl/7 load -p limit=500
 
     Parameters
     ----------
@@ -43,18 +49,25 @@ def retry(
         The job to start from.
     from_beginning
         Run the whole of it again.
+    param
+        A parameter in place of the one that the run had; may be given several times.
     """
     if job is not None and from_beginning:
         raise ConfigurationError("either a job to start from, or --from-beginning")
     context = Context(options)
+    params = read_params(param)
     with client_of(context) as client:
         found = client.run(run)
-        try:
-            starts = found.retry(job, from_beginning=from_beginning)
-        except RefusedError:
-            raise RefusedError(what_else(found)) from None
+        asked = {"job": job, "from_beginning": from_beginning, "params": params}
+        detail = {name: value for name, value in asked.items() if value}
+        with client.deed("retry", found.name, detail or None, why=why):
+            try:
+                starts = found.retry(job, from_beginning=from_beginning, params=params)
+            except RefusedError:
+                raise RefusedError(what_else(found)) from None
+            decided = hear_verdict(client, found, context.out)
         where = f"from {listed(starts)}" if starts else "from the beginning"
-        if hear_verdict(client, found, context.out):
+        if decided:
             context.out.say(f"{found.name} runs again {where}")
             context.out.note(f"see it: rush runs show {found.name}")
         else:

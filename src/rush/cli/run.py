@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions, JsonFlag, whole_number
 from rush.cli.definitions import DefinitionFileError, holds, read_pipeline
-from rush.cli.engine import INTERRUPTED, NO_WORKER, client_of, hear_verdict, somebody_works
+from rush.cli.engine import INTERRUPTED, NO_WORKER, WhyFlag, client_of, hear_verdict, somebody_works
 from rush.cli.output import LOOKS, Output
 from rush.cli.pipelines import apply_file, as_json
 from rush.cli.view import look_at
@@ -45,6 +45,7 @@ def run(
     key: Annotated[str | None, Parameter(metavar="KEY")] = None,
     wait: Annotated[bool, Parameter(name=("--wait", "-w"), negative=())] = False,
     timeout: Annotated[str | None, Parameter(metavar="TIME")] = None,
+    why: WhyFlag = "",
     json: JsonFlag = False,
     options: DatabaseOptions = DATABASE_OPTIONS,
 ) -> int:
@@ -84,9 +85,14 @@ def run(
         make_sure_of(check_name(pipeline, "pipeline"), client, context.project, out)
         if params:
             warn_of_params(params, client.pipeline(pipeline).definition, out)
-        begun = client.submit(
-            pipeline, job=job, jobinstance=instance, params=params, idempotency_key=key
-        )
+        if job is not None:
+            check_name(job, "job")
+        asked = {"params": params, "job": job, "jobinstance": instance}
+        detail = {name: value for name, value in asked.items() if value}
+        with client.deed("run", pipeline, detail or None, why=why):
+            begun = client.submit(
+                pipeline, job=job, jobinstance=instance, params=params, idempotency_key=key
+            )
         try:
             if not wait:
                 return tell_request(client, begun, out, json=json)

@@ -26,6 +26,7 @@ def list_runs(
     *,
     pipeline: Annotated[str | None, Parameter(metavar="NAME")] = None,
     state: Annotated[RunState | None, Parameter(metavar="STATE", show_choices=False)] = None,
+    unresolved: Annotated[bool, Parameter(negative=())] = False,
     limit: Annotated[
         int, Parameter(name=("--limit", "-n"), metavar="N", converter=whole_number)
     ] = 20,
@@ -39,6 +40,7 @@ def list_runs(
     For example:
       rush runs
       rush runs --pipeline etl --state Stuck
+      rush runs --unresolved
       rush runs show etl/7
 
     Parameters
@@ -47,13 +49,15 @@ def list_runs(
         Only those of this pipeline.
     state
         Only those in this state: Running, Complete, Stuck or Cancelled.
+    unresolved
+        Only those with something Stuck that nobody has looked at and no later run has resolved.
     limit
         List so many at most.
     """
     context = Context(options)
     with client_of(context) as client:
-        rows = client.runs(pipeline=pipeline, state=state, limit=limit)
-        hint = "" if rows else what_next(client, pipeline, state)
+        rows = client.runs(pipeline=pipeline, state=state, limit=limit, unresolved=unresolved)
+        hint = "" if rows else what_next(client, pipeline, state, unresolved=unresolved)
     if json:
         context.out.json([asdict(row) for row in rows])
         return
@@ -79,7 +83,9 @@ def list_runs(
     )
 
 
-def what_next(client: Client, pipeline: str | None, state: RunState | None) -> str:
+def what_next(
+    client: Client, pipeline: str | None, state: RunState | None, *, unresolved: bool = False
+) -> str:
     """
     What to do where there is no run to list.
 
@@ -87,6 +93,8 @@ def what_next(client: Client, pipeline: str | None, state: RunState | None) -> s
     """
     if pipeline is not None:
         client.pipeline(pipeline)
+    if unresolved:
+        return "no run needs attention"
     if state is not None:
         return f"no run is {state}: `rush runs` lists them all"
     names = [row.name for row in client.pipelines()] if pipeline is None else [pipeline]

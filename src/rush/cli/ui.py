@@ -33,6 +33,8 @@ def ui(
     port: int | None = None,
     base_path: Annotated[str | None, Parameter(metavar="PATH")] = None,
     insecure_no_auth: Annotated[bool, Parameter(negative=())] = False,
+    metrics_port: int | None = None,
+    metrics_host: str | None = None,
     options: DatabaseOptions = DATABASE_OPTIONS,
 ) -> None:
     """Serve the dashboard and the HTTP API.
@@ -45,6 +47,7 @@ def ui(
       rush ui
       rush ui --port 9000
       rush ui --host 0.0.0.0
+      rush ui --metrics-port 9187
 
     Parameters
     ----------
@@ -56,15 +59,23 @@ def ui(
         What stands before every path, behind a proxy that keeps it: /rush.
     insecure_no_auth
         Let everybody who can reach it do everything, without an account.
+    metrics_port
+        Answer /metrics, /healthz and /readyz on this port too, to whoever asks.
+    metrics_host
+        The address of that port (default: 127.0.0.1).
     """
-    context = Context(options)
+    context = Context(options, metrics_port=metrics_port, metrics_host=metrics_host)
     url = context.database(create=True)
     base = checked_base(base_path)
-    server = dashboard(context, url, host, base=base, insecure=insecure_no_auth)
-    listening = listen(host, port)
-    context.out.say(f"http://{address(listening)}{base}/")
+    server = dashboard(context, url, host, base=base, insecure=insecure_no_auth, watched=True)
+    listening = [listen(host, port)]
+    context.out.say(f"http://{address(listening[0])}{base}/")
+    settings = context.settings
+    if settings.metrics_port is not None:
+        listening.append(listen(settings.metrics_host, settings.metrics_port))
+        context.out.note(f"metrics: http://{address(listening[1])}/metrics")
     context.out.note("Ctrl-C ends it")
-    run_until_told(server, listening)
+    run_until_told(server, *listening)
 
 
 def checked_base(path: str | None) -> str:
@@ -76,10 +87,17 @@ def checked_base(path: str | None) -> str:
 
 
 def dashboard(
-    context: Context, url: str, host: str, *, base: str = "", insecure: bool = False
+    context: Context,
+    url: str,
+    host: str,
+    *,
+    base: str = "",
+    insecure: bool = False,
+    watched: bool = False,
 ) -> Server:
     """
-    The server of a dashboard, when it is known who may come.
+    The server of a dashboard, when it is known who may come. It is `watched` by the port that
+    the settings have for that.
 
     Raises ConfigurationError where the packages that it needs are not there, or everybody
     could come and nobody must sign in.
@@ -98,17 +116,20 @@ def dashboard(
         base=base,
         sign_in=must_sign_in(context, url, host, insecure=insecure),
         any_host=insecure,
+        files=context.project,
+        metrics_port=context.settings.metrics_port if watched else None,
+        metrics_for_others=not is_loopback(context.settings.metrics_host),
     )
     return server(web)
 
 
-def run_until_told(server: Server, listening: socket.socket) -> None:
+def run_until_told(server: Server, *listening: socket.socket) -> None:
     """Serve until Ctrl-C or SIGTERM, which is how this ends and no failure."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         # The server repeats what it was told when it has ended in good order.
         signal.signal(number, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
-        server.run(sockets=[listening])
+        server.run(sockets=list(listening))
 
 
 def must_sign_in(context: Context, url: str, host: str, *, insecure: bool) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,8 +14,8 @@ from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions, JsonFla
 from rush.cli.engine import client_of
 from rush.cli.output import Column
 from rush.domain.durations import parse_duration
-from rush.errors import ConfigurationError, NotFoundError, RushError
-from rush.store import accounts, audit
+from rush.errors import ConfigurationError, NotFoundError
+from rush.store import accounts
 
 if TYPE_CHECKING:
     from rush.client import Client
@@ -90,7 +89,7 @@ def add(
     """
     context = Context(options)
     password = None if no_password else read_password()
-    with client_of(context) as client, noted(client, "put account", name, {"role": role}):
+    with client_of(context) as client, _noted(client, "put account", name, {"role": role}):
         row = client.write(accounts.put_account, name, role=role, password=password)
     context.out.say(f"{row.name} is {row.role}")
 
@@ -109,7 +108,7 @@ def remove(name: Name, /, *, options: DatabaseOptions = DATABASE_OPTIONS) -> Non
     """
     context = Context(options)
     with client_of(context) as client:
-        with noted(client, "remove account", name):
+        with _noted(client, "remove account", name):
             if not client.write(accounts.remove_account, name):
                 raise NotFoundError(f"there is no account {name}")
         left = client.read(accounts.any_account)
@@ -148,7 +147,7 @@ def token(
     context = Context(options)
     made = new_token()
     seconds = None if expires is None else parse_duration(expires)
-    with client_of(context) as client, noted(client, "make token", name, {"label": label}):
+    with client_of(context) as client, _noted(client, "make token", name, {"label": label}):
         client.write(accounts.add_token, name, label, fingerprint(made), seconds=seconds)
     context.out.say(made)
     context.out.note("send it so: Authorization: Bearer TOKEN")
@@ -175,32 +174,17 @@ def revoke(
         What the token is called.
     """
     context = Context(options)
-    with client_of(context) as client, noted(client, "revoke token", name, {"label": label}):
+    with client_of(context) as client, _noted(client, "revoke token", name, {"label": label}):
         if not client.write(accounts.remove_token, name, label):
             raise NotFoundError(f"{name} has no token {label}{_others(client, name)}")
     context.out.say(f"the token {label} of {name} is worth nothing any more")
 
 
-@contextmanager
-def noted(
+def _noted(
     client: Client, action: str, account: str, detail: dict[str, Any] | None = None
-) -> Generator[None]:
+) -> AbstractContextManager[None]:
     """Something about an account, which the audit tells as well."""
-    deed = client.write(
-        audit.begin_deed,
-        who=getpass.getuser(),
-        via="command",
-        action=action,
-        target=f"account {account}",
-        detail=detail,
-        why="",
-    )
-    try:
-        yield
-    except RushError as error:
-        client.write(audit.end_deed, deed, f"failed: {error}")
-        raise
-    client.write(audit.end_deed, deed, "done")
+    return client.deed(action, f"account {account}", detail)
 
 
 def _others(client: Client, name: str) -> str:

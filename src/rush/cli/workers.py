@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from rich.text import Text
 
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions, JsonFlag
-from rush.cli.engine import client_of
+from rush.cli.engine import WhyFlag, client_of
 from rush.cli.output import LOOKS, Cell, Column, ago
 from rush.domain.durations import format_duration
 from rush.domain.phrases import listed
@@ -60,6 +60,7 @@ def drain(
     name: Annotated[str, Parameter(name="NAME")],
     /,
     *,
+    why: WhyFlag = "",
     options: DatabaseOptions = DATABASE_OPTIONS,
 ) -> None:
     """Let a worker take no more jobs. What it runs goes on.
@@ -76,7 +77,7 @@ def drain(
     """
     context = Context(options)
     with client_of(context) as client:
-        client.drain(name)
+        client.drain(name, why=why)
         running = sum(row.running for row in client.workers() if row.name == name)
     still = (
         f"It still runs {running}: end it (Ctrl-C or SIGTERM) when `rush workers` shows that it is idle"
@@ -91,6 +92,7 @@ def reload(
     name: Annotated[str | None, Parameter(name="NAME")] = None,
     /,
     *,
+    why: WhyFlag = "",
     options: DatabaseOptions = DATABASE_OPTIONS,
 ) -> None:
     """Let workers load the project's code anew.
@@ -108,7 +110,7 @@ def reload(
     """
     context = Context(options)
     with client_of(context) as client:
-        asked = client.reload(name)
+        asked = client.reload(name, why=why)
     if asked:
         context.out.say(
             f"{listed(asked)} will load the project's code anew. What runs now ends with the code "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,13 @@ def read_value(text: str) -> Any:
         return strictjson.read(text)
     except DefinitionError:
         return text
+
+
+def as_typed(value: Any) -> str:
+    """A value as one would type it, on one line: what `read_value` reads again."""
+    if isinstance(value, str) and not value.splitlines()[1:] and read_value(value) == value:
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:

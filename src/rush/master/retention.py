@@ -2,7 +2,8 @@
 Task: make partitions ahead, and remove what is older than the retention setting says.
 
 Attempts and logs go with their weekly partitions, once all in them is old enough; runs,
-results and requests are deleted, some at a time. Without the setting nothing is removed.
+results and requests are deleted, some at a time. Without the setting nothing is removed. What
+a later run has resolved is noted before that one may be forgotten.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from datetime import timedelta
 import psycopg
 
 from rush.master.tasks import Round
-from rush.store import history, runs, workers
+from rush.store import attention, history, runs, workers
 
 log = logging.getLogger("rush.master")
 
@@ -52,6 +53,7 @@ class Retention:
         self._report_rest(round)
         with round.transaction():
             workers.forget_dead(session)
+            attention.settle_resolved(session, limit=1000)
             if self.days is not None:
                 before = now - timedelta(days=self.days)
                 gone = history.forget_runs(session, before=before, limit=1000)

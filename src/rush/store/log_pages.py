@@ -1,26 +1,31 @@
 """
 A run's log, page by page (`log_pages.sql`).
 
-Pages are of whole parts, which stand in the order in which they were kept. A place between
-two parts is a text that a reader gives back to go on from there, in either direction.
+Pages are of whole parts, which stand in the order of the times at which they were kept. A
+reader gives back a text to go on from, in either direction: a place between two parts, and the
+snapshot in which it was read. What was visible then is on one side of the place or the other;
+what was not has not been read, wherever it stands. So a part that is committed late, however
+late, is given to who goes forward, and once; and who goes back does not get it again.
 
-A part that was committed late may turn up before a place that was read already. So who goes
-forward looks back a little: the place says from where on, and which parts after that are known.
+This relies on two things. All of a page is read in one snapshot, which the caller takes. And
+parts are kept by transactions, not by savepoints within them, which snapshots do not tell. After
+a failover to a standby that has lost commits a snapshot may be of transactions that never were:
+then what was committed late just before it may be missing until the log is opened anew.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple, Self
 
 from rush.domain.log_lines import LogLine, read_lines
 from rush.errors import ConfigurationError
 from rush.store.session import Session
 
-#: How late a part may become visible, after the time that it says.
-LATE = timedelta(seconds=2)
 #: How many parts are read at first; then twice as many, until there are lines enough.
 FIRST_PARTS = 32
 MOST_PARTS = 1024
@@ -29,6 +34,11 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_PLACE = re.compile(
+    r"(?P<at>\d{1,17})-(?P<token>\d{1,18})-(?P<part>\d{1,9}|1\d{9}|20\d{8}|214748\d{4})"
+    r"@(?P<seen>\d{1,18}:\d{1,18}:(\d{1,18}(,\d{1,18})*)?)",
+    re.ASCII,
+)
 
 
 class Place(NamedTuple):
@@ -42,18 +52,36 @@ class Place(NamedTuple):
     def of(cls, row: Any) -> Place:
         return cls(row.at, row.token, row.part)
 
+
+class Cursor(NamedTuple):
+    """What was read: in a snapshot, up to a place or from it on."""
+
+    place: Place
+    #: As PostgreSQL writes it.
+    seen: str
+
     def __str__(self) -> str:
-        return f"{(self.at - _EPOCH) // _MICROSECOND}-{self.token}-{self.part}"
+        at, token, part = self.place
+        return f"{(at - _EPOCH) // _MICROSECOND}-{token}-{part}@{self.seen}"
 
     @classmethod
-    def parse(cls, text: str) -> Place:
-        """Raises ConfigurationError for what was never a place."""
+    def parse(cls, text: str) -> Self:
+        """Raises ConfigurationError for what was never one."""
+        match = _PLACE.fullmatch(text)
         try:
-            # A part may be -1: before the first one of its time.
-            at, token, part = map(int, text.split("-", 2))
-            return cls(_EPOCH + at * _MICROSECOND, token, part)
+            if match is None or not _is_snapshot(match["seen"]):
+                raise ValueError
+            at, token, part = map(int, match.group("at", "token", "part"))
+            return cls(Place(_EPOCH + at * _MICROSECOND, token, part), match["seen"])
         except (ValueError, OverflowError):
             raise ConfigurationError("this is no place in a log: begin from its end") from None
+
+
+def _is_snapshot(text: str) -> bool:
+    """Whether PostgreSQL takes it: `low:high:` and what is between them, in order."""
+    low, high, between = text.split(":")
+    numbers = [int(low), *(int(each) for each in between.split(",") if each), int(high)]
+    return numbers[0] > 0 and all(one <= next for one, next in pairwise(numbers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +113,7 @@ class LogOf:
 
 
 def last_page(session: Session, log: LogOf, *, limit: int) -> LogPage:
-    """The last lines, at least so many where there are."""
+    """The last lines, at least so many where there are. To be read in a snapshot."""
     page = page_before(session, log, None, limit=limit)
     parts = session.one("log_parts", **log.filters()).parts
     if not page.lines:
@@ -94,81 +122,74 @@ def last_page(session: Session, log: LogOf, *, limit: int) -> LogPage:
 
 
 def page_before(session: Session, log: LogOf, place: str | None, *, limit: int) -> LogPage:
-    """The lines before a place; before the end, where it is None."""
-    before = None if place is None else Place.parse(place)
+    """The lines before a place; before the end, where it is None. To be read in a snapshot."""
+    start = None if place is None else Cursor.parse(place)
     rows: list[Any] = []
     size, lines, more = FIRST_PARTS, 0, True
     while more and lines < limit:
-        here = Place.of(rows[-1]) if rows else before
+        here = Place.of(rows[-1]) if rows else start and start.place
         at, token, part = here or (None, None, None)
+        seen = start and start.seen
         some = session.many(
-            "log_before", **log.filters(), at=at, token=token, part=part, limit=size
+            "log_before", **log.filters(), at=at, token=token, part=part, seen=seen, limit=size
         )
-        more = len(some) == size
-        for row in some:
-            rows.append(row)
-            lines += row.lines.count("\n") + 1
-            if lines >= limit:
-                more = more or row is not some[-1]
-                break
+        rows, lines, more = _enough(rows, lines, some, size=size, limit=limit)
         size = min(2 * size, MOST_PARTS)
     rows.reverse()
-    return _page(rows, before=more, after=place is not None)
+    seen = start.seen if start else _now(session)
+    return _page(rows, seen=seen, before=more, after=start is not None)
 
 
 def page_after(session: Session, log: LogOf, place: str, *, limit: int) -> LogPage:
-    """The lines after a place, with those that have turned up a little before it since."""
-    start, *known = [Place.parse(each) for each in place.split("~")]
-    seen = {start, *known}
+    """
+    The lines after a place, with all of those before it that have turned up since. To be read
+    in a snapshot.
+    """
+    start = Cursor.parse(place)
+    at, token, part = start.place
+    late = session.many("log_late", **log.filters(), at=at, token=token, part=part, seen=start.seen)
     rows: list[Any] = []
-    here = start
     size, lines, more = FIRST_PARTS, 0, True
     while more and lines < limit:
-        some = session.many(
-            "log_after", **log.filters(), at=here.at, token=here.token, part=here.part, limit=size
-        )
-        more = len(some) == size
-        for row in some:
-            here = Place.of(row)
-            if here in seen:
-                continue
-            rows.append(row)
-            lines += row.lines.count("\n") + 1
-            if lines >= limit:
-                more = more or row is not some[-1]
-                break
+        at, token, part = Place.of(rows[-1]) if rows else start.place
+        some = session.many("log_after", **log.filters(), at=at, token=token, part=part, limit=size)
+        rows, lines, more = _enough(rows, lines, some, size=size, limit=limit)
         size = min(2 * size, MOST_PARTS)
-    if not rows:
-        return LogPage(lines=[], first=None, last=place, before=True, after=False)
-    return _page(rows, before=True, after=more, start=start, known=known)
+    last = Cursor(Place.of(rows[-1]) if rows else start.place, _now(session))
+    if not late and not rows:
+        return LogPage(lines=[], first=None, last=str(last), before=True, after=False)
+    page = _page([*late, *rows], seen=last.seen, before=True, after=more)
+    return replace(page, last=str(last))
 
 
-def _page(
-    rows: Sequence[Any],
-    *,
-    before: bool,
-    after: bool,
-    start: Place | None = None,
-    known: Iterable[Place] = (),
-) -> LogPage:
-    """A page of these parts. Who goes on after it begins at `start`, or at its first part."""
+def _enough(
+    rows: list[Any], lines: int, some: Sequence[Any], *, size: int, limit: int
+) -> tuple[list[Any], int, bool]:
+    """More rows, until there are lines enough; how many those are; whether there may be more rows."""
+    taken = list(rows)
+    for at, row in enumerate(some, 1):
+        taken.append(row)
+        lines += row.lines.count("\n") + 1
+        if lines >= limit:
+            return taken, lines, at < len(some) or len(some) == size
+    return taken, lines, len(some) == size
+
+
+def _now(session: Session) -> str:
+    return session.one("log_snapshot").seen
+
+
+def _page(rows: Sequence[Any], *, seen: str, before: bool, after: bool) -> LogPage:
     if not rows:
         return LogPage(lines=[], first=None, last=None, before=False, after=False)
-    places = [Place.of(row) for row in rows]
     return LogPage(
         lines=_lines(rows),
-        first=str(places[0]),
-        last=_last(start or places[0], {*places, *known}),
+        first=str(Cursor(Place.of(rows[0]), seen)),
+        last=str(Cursor(Place.of(rows[-1]), seen)),
         before=before,
         after=after,
         parts=len(rows),
     )
-
-
-def _last(start: Place, known: set[Place]) -> str:
-    """Where to go on from: a little before the last part that is known, and what is known since."""
-    begin = max(start, Place(max(known).at - LATE, 0, -1))
-    return "~".join(map(str, [begin, *sorted(place for place in known if place > begin)]))
 
 
 def _lines(rows: Sequence[Any]) -> list[LogLine]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rush.domain.rows import RunRow
 from rush.domain.states import RunState
+from rush.store import attention
 from rush.store.session import Session, array
 
 #: How many of the newest runs are looked at to count them.
@@ -24,6 +25,8 @@ class RunFilter:
     since: float | None = None
     #: A part of the run's name, of its parameters, or of what a job of it is Stuck with.
     text: str | None = None
+    #: Only those with something Stuck that nobody has looked at.
+    unresolved: bool = False
 
     def said(self) -> dict[str, Any]:
         """What it asks for, and nothing else."""
@@ -32,10 +35,11 @@ class RunFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """How many runs something was asked of; whether there are more of them."""
+    """How many runs something was asked of, by which requests; whether there are more of them."""
 
     runs: int
     cut: bool
+    requests: Sequence[int] = ()
 
 
 def find_runs(
@@ -47,6 +51,8 @@ def find_runs(
     ids: Sequence[int] | None = None,
 ) -> list[RunRow]:
     """Runs, the newest first; those with an id below `before`."""
+    if filter.unresolved:
+        ids = _unresolved_of(session, ids)
     rows = session.many(
         "find_runs",
         pipeline=filter.pipeline,
@@ -67,9 +73,21 @@ def count_runs(session: Session, filter: RunFilter) -> dict[str, int]:
         pipeline=filter.pipeline,
         since=filter.since,
         text=filter.text or None,
+        ids=array(_unresolved_of(session, None)) if filter.unresolved else None,
         limit=COUNTED,
     )
     return {row.state: row.runs for row in rows}
+
+
+def acknowledge(
+    session: Session, found: RunFilter | Sequence[int], *, most: int, who: str, why: str
+) -> Found:
+    """Say that somebody has looked at what is Stuck of runs."""
+    if isinstance(found, RunFilter):
+        found = replace(found, unresolved=True)
+    ids = _ids(session, found, (RunState.Running, RunState.Stuck), most + 1)
+    done = attention.acknowledge(session, ids[:most], who=who, why=why)
+    return Found(runs=len(done), cut=len(ids) > most)
 
 
 def cancel(session: Session, found: RunFilter | Sequence[int], *, most: int) -> Found:
@@ -91,7 +109,7 @@ def _ask(
 ) -> Found:
     ids = _ids(session, found, states, most + 1)
     asked = session.one(query, ids=array(ids[:most]))
-    return Found(runs=asked.runs, cut=len(ids) > most)
+    return Found(runs=asked.runs, cut=len(ids) > most, requests=asked.requests)
 
 
 def _ids(
@@ -105,5 +123,9 @@ def _ids(
     wanted = tuple(state for state in found.states or states if state in states)
     if not wanted:
         return []
-    like = RunFilter(pipeline=found.pipeline, states=wanted, since=found.since, text=found.text)
-    return [row.id for row in find_runs(session, like, limit=limit)]
+    return [row.id for row in find_runs(session, replace(found, states=wanted), limit=limit)]
+
+
+def _unresolved_of(session: Session, ids: Sequence[int] | None) -> list[int]:
+    unresolved = attention.unresolved_runs(session, limit=COUNTED)
+    return unresolved if ids is None else sorted(set(unresolved) & set(ids))

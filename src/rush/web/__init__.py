@@ -10,8 +10,12 @@ handful of native modules. All that is drawn comes from the store's verbs, by wa
     database   a few connections, with a limit on the time of each statement
     live       hears of changes, and tells open pages (one event stream a tab)
     actions    what can be done, each with its row in `audit`
+    home       how things stand
+    queues     what waits in each, and who takes jobs of it
+    panel      all that there is to say of one job
     problems   what becomes of errors: problem+json for programs, a page for people
     rendering  templates and their filters
+    files      what jobs have written, as far as it may be shown
     pages/     a module a page, with the template of the same name
     api/       /api/v1, a module a noun
     static/    style, scripts, and what others wrote (static/vendor, with licences)

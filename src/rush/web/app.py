@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -12,6 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rush import __version__
 from rush.web import api, pages
@@ -19,7 +21,7 @@ from rush.web.accounts import Accounts
 from rush.web.api import description, health
 from rush.web.database import CONNECTIONS, STATEMENT_TIMEOUT, Database
 from rush.web.grid import Depths
-from rush.web.guard import OpenDoor, guard, role_needed
+from rush.web.guard import OpenDoor, Role, guard, role_needed
 from rush.web.headers import LOOPBACK_NAMES, SafeHeaders
 from rush.web.live import Live
 from rush.web.metrics import Metrics
@@ -42,6 +44,12 @@ class Options:
     any_host: bool = False
     connections: int = CONNECTIONS
     statement_timeout: float = STATEMENT_TIMEOUT
+    #: What comes in by this port is answered by what keeps an eye on it alone, to whoever asks.
+    metrics_port: int | None = None
+    #: Whether others than this machine can reach that port.
+    metrics_for_others: bool = False
+    #: The project's folder, if files are to be shown that results name.
+    files: Path | None = None
 
 
 class Static(StaticFiles):
@@ -87,6 +95,7 @@ def create_app(options: Options) -> FastAPI:
         metrics=Metrics(),
         depths=Depths(),
         base=options.base,
+        files=options.files,
     )
 
     @asynccontextmanager
@@ -119,4 +128,32 @@ def create_app(options: Options) -> FastAPI:
     app.add_middleware(
         SafeHeaders, hosts=None if options.sign_in or options.any_host else LOOPBACK_NAMES
     )
+    if options.metrics_port is not None:
+        hosts = None if options.metrics_for_others else LOOPBACK_NAMES
+        app.add_middleware(
+            OtherPort, port=options.metrics_port, app_there=watched(site, hosts=hosts)
+        )
     return app
+
+
+def watched(site: Site, *, hosts: Collection[str] | None) -> FastAPI:
+    """What keeps an eye on a dashboard, and nothing else of it. Nobody signs in."""
+    app = FastAPI(dependencies=[Depends(guard)], openapi_url=None, docs_url=None, redoc_url=None)
+    app.state.site = replace(site, door=OpenDoor(name="metrics", role=Role.viewer), base="")
+    answer_errors(app)
+    app.include_router(health.router)
+    app.add_middleware(SafeHeaders, hosts=hosts)
+    return app
+
+
+class OtherPort:
+    """Lets another app answer what comes in by a port."""
+
+    def __init__(self, app: ASGIApp, *, port: int, app_there: ASGIApp) -> None:
+        self._app = app
+        self._port = port
+        self._app_there = app_there
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_there = scope["type"] == "http" and scope["server"][1] == self._port
+        await (self._app_there if is_there else self._app)(scope, receive, send)

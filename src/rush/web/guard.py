@@ -15,10 +15,9 @@ What changes something must come from our own pages, or from a program:
 
 from __future__ import annotations
 
-import getpass
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -27,8 +26,10 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request
 from starlette.datastructures import FormData
 
+from rush.client import Client
+from rush.domain.deeds import Doer, user
 from rush.errors import RushError
-from rush.web.site import site_of
+from rush.web.site import ClientDep, site_of
 
 if TYPE_CHECKING:
     from rush.web.accounts import Accounts
@@ -81,22 +82,16 @@ class Visitor:
 NOBODY = Visitor(name="", role=Role.anybody, via="")
 
 
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "local"
-
-
 @dataclass(slots=True)
 class OpenDoor:
-    """No accounts: whoever comes is the admin. For loopback alone."""
+    """No accounts: whoever comes is the admin, or what is said. For loopback alone, then."""
 
-    name: str = field(default_factory=_user)
+    name: str = field(default_factory=user)
+    role: Role = Role.admin
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
     def visitor(self, request: Request) -> Visitor:
-        return Visitor(name=self.name, role=Role.admin, via="local", csrf=self.csrf)
+        return Visitor(name=self.name, role=self.role, via="local", csrf=self.csrf)
 
 
 def needs(role: Role) -> Callable[[Handler], Handler]:
@@ -149,7 +144,14 @@ def visitor_of(request: Request) -> Visitor:
     return getattr(request.state, "visitor", NOBODY)
 
 
+def _acting(client: ClientDep, visitor: VisitorDep) -> Iterator[Client]:
+    with client.doing(Doer(who=visitor.name, via=visitor.via)):
+        yield client
+
+
 VisitorDep = Annotated[Visitor, Depends(visitor_of)]
+#: A client with which something is done: by the one who asks.
+ActingDep = Annotated[Client, Depends(_acting, scope="function")]
 
 
 def _check_site(request: Request) -> None:

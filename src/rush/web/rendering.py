@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 
 from rush import __version__
 from rush.domain.durations import format_duration
+from rush.domain.params import as_typed
 from rush.domain.phrases import listed
 from rush.domain.states import JobState, RunState
 from rush.web.guard import Role, visitor_of
@@ -73,6 +74,7 @@ def environment(base: str) -> Environment:
         "pretty": pretty,
         "query": query,
         "share": share,
+        "typed": as_typed,
     }
     return templates
 
@@ -81,8 +83,13 @@ def _static(base: str, path: str) -> str:
     return f"{base}/static/{path}?v={__version__}"
 
 
-def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
-    """A page from a template; what was said with the last answer is shown on it, once."""
+def page(
+    request: Request, template: str, *, status: int = 200, twin: str = "", **values: Any
+) -> Response:
+    """
+    A page from a template; what was said with the last answer is shown on it, once. Its `twin`
+    is the call of the API, after /api/v1, that gives the same.
+    """
     site = request.app.state.site
     said = None if is_refresh(request) else _said(request)
     text = site.templates.get_template(template).render(
@@ -90,6 +97,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         visitor=visitor_of(request),
         path=request.url.path.removeprefix(site.base) or "/",
         said=said,
+        twin=twin,
         **values,
     )
     answer = HTMLResponse(text, status_code=status, headers={"Cache-Control": "no-store"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
@@ -34,6 +35,8 @@ class Site:
     depths: Depths
     #: What stands before every path, behind a proxy: `/rush`, or nothing.
     base: str
+    #: The folder below which files may be shown that results name; None: none are.
+    files: Path | None = None
 
 
 def site_of(request: Request) -> Site:

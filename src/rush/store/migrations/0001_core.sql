@@ -363,9 +363,9 @@ COMMENT ON COLUMN rush.log.lines IS
 CREATE INDEX log_run ON rush.log (run_id, token, part);
 
 CREATE VIEW rush.run_log AS
-    SELECT run_id, job, item, round, attempt, token, part, at, lines FROM rush.log
+    SELECT run_id, job, item, round, attempt, token, part, at, lines, xmin AS kept_by FROM rush.log
     UNION ALL
-    SELECT run_id, job, item, round, attempt, token, 2147483647, finished_at, log FROM rush.archive
+    SELECT run_id, job, item, round, attempt, token, 2147483647, finished_at, log, xmin FROM rush.archive
      WHERE log IS NOT NULL;
 COMMENT ON VIEW rush.run_log IS 'Whole logs: the parts in log, and the last ones in archive.';
 

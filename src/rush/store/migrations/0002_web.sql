@@ -1,4 +1,4 @@
--- Who may use the dashboard and the HTTP API, and what they did.
+-- Who may use the dashboard and the HTTP API; what was done; and what nobody has looked at yet.
 
 CREATE TABLE rush.account (
     name       text COLLATE "C" PRIMARY KEY
@@ -42,14 +42,56 @@ CREATE TABLE rush.audit (
     at      timestamptz NOT NULL DEFAULT statement_timestamp(),
     who     text NOT NULL,
     via     text NOT NULL
-            CONSTRAINT audit_via_is_known CHECK (via IN ('local', 'session', 'token', 'command')),
+            CONSTRAINT audit_via_is_known CHECK (via IN ('local', 'session', 'token', 'command', 'client')),
     action  text NOT NULL,
     target  text NOT NULL,
     detail  jsonb,
     why     text NOT NULL DEFAULT '',
     outcome text
 );
-COMMENT ON TABLE rush.audit IS 'What was done by way of the dashboard and the HTTP API.';
+COMMENT ON TABLE rush.audit IS 'What was done by the dashboard, the HTTP API, the command line and Client.';
 COMMENT ON COLUMN rush.audit.outcome IS
     'What came of it. The row is there before anything is done: NULL means that nobody knows.';
 CREATE INDEX audit_target ON rush.audit (target, id);
+
+CREATE TABLE rush.audit_request (
+    request_id bigint PRIMARY KEY,
+    audit_id   bigint NOT NULL REFERENCES rush.audit ON DELETE CASCADE
+);
+COMMENT ON TABLE rush.audit_request IS
+    'Which run requests a deed has made. One that is missing here was made by SQL, or by a program.';
+CREATE INDEX audit_request_deed ON rush.audit_request (audit_id);
+
+CREATE TABLE rush.resolution (
+    run_id      bigint PRIMARY KEY,
+    at          timestamptz NOT NULL DEFAULT statement_timestamp(),
+    who         text,
+    why         text NOT NULL DEFAULT '' CONSTRAINT resolution_why_is_short CHECK (length(why) <= 500),
+    resolved_by bigint,
+    CONSTRAINT resolved_by_somebody_or_a_run CHECK (num_nulls(who, resolved_by) = 1)
+);
+COMMENT ON TABLE rush.resolution IS
+    'Runs whose Stuck jobs need nobody any more. It holds for what was Stuck by then.';
+COMMENT ON COLUMN rush.resolution.who IS 'Who has acknowledged it.';
+COMMENT ON COLUMN rush.resolution.resolved_by IS
+    'The later run that has done what this one could not. Kept for good by the master, hour by hour.';
+
+-- It looks at so many of the runs that follow: who asks for the same again does so soon.
+CREATE FUNCTION rush.resolved_by(run rush.run) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT l.id
+      FROM (SELECT n.id, n.jobinstance, n.state, n.params FROM rush.run n
+             WHERE n.pipeline = run.pipeline AND n.jobinstance > run.jobinstance
+             ORDER BY n.jobinstance LIMIT 200) l
+     WHERE l.state = 'Complete' AND l.id > run.id AND coalesce(l.params, '{}') = coalesce(run.params, '{}')
+     ORDER BY l.jobinstance LIMIT 1
+$$;
+COMMENT ON FUNCTION rush.resolved_by IS
+    'The first Complete run of the same pipeline with the same parameters among the 200 that follow.';
+
+CREATE VIEW rush.unresolved AS
+    SELECT s.run_id, s.pipeline, s.jobinstance, s.job, s.item, s.round, s.attempt, s.failed_at
+      FROM rush.run_state s JOIN rush.run r ON r.id = s.run_id
+     WHERE s.state = 'Stuck'
+       AND NOT EXISTS (SELECT FROM rush.resolution n WHERE n.run_id = s.run_id AND n.at >= s.failed_at)
+       AND rush.resolved_by(r) IS NULL;
+COMMENT ON VIEW rush.unresolved IS 'Stuck jobs that somebody has to look at.';

@@ -1,12 +1,12 @@
 -- What somebody has to look at.
 
 -- name: stuck_groups :many
--- What is Stuck, by what it is Stuck with: of the newest so many jobs.
+-- What is Stuck and unresolved, by what it is Stuck with: of the newest so many jobs.
 SELECT s.pipeline, s.job, e.error, count(*) AS jobs, min(s.failed_at) AS first_at, max(s.failed_at) AS last_at,
        (array_agg(s.run_id ORDER BY s.run_id DESC))[1:5] AS run_ids,
        (array_agg(s.jobinstance ORDER BY s.run_id DESC))[1:5] AS jobinstances
   FROM (SELECT run_id, pipeline, jobinstance, job, round, failed_at
-          FROM rush.run_state WHERE state = 'Stuck'
+          FROM rush.unresolved
          ORDER BY run_id DESC LIMIT %(limit)s) s
   LEFT JOIN LATERAL (
        SELECT a.error FROM rush.archive a
@@ -14,6 +14,50 @@ SELECT s.pipeline, s.job, e.error, count(*) AS jobs, min(s.failed_at) AS first_a
         ORDER BY a.attempt DESC LIMIT 1) e ON true
  GROUP BY s.pipeline, s.job, e.error
  ORDER BY last_at DESC;
+
+-- name: unresolved_runs :many
+-- The newest runs that somebody has to look at.
+SELECT DISTINCT run_id FROM rush.unresolved ORDER BY run_id DESC LIMIT %(limit)s;
+
+-- name: resolution :one
+-- Whether a run with something Stuck needs somebody, and if not, why not. No row: nothing is Stuck.
+SELECT EXISTS (SELECT FROM rush.unresolved u WHERE u.run_id = r.id) AS unresolved,
+       n.at, n.who, n.why, l.id AS resolved_by, l.pipeline || '/' || l.jobinstance AS resolved_by_name
+  FROM rush.run r
+  LEFT JOIN rush.resolution n
+    ON n.run_id = r.id
+   AND NOT EXISTS (SELECT FROM rush.run_state s
+                    WHERE s.run_id = r.id AND s.state = 'Stuck' AND s.failed_at > n.at)
+  LEFT JOIN rush.run l ON l.id = coalesce(n.resolved_by, rush.resolved_by(r))
+ WHERE r.id = %(run_id)s
+   AND EXISTS (SELECT FROM rush.run_state s WHERE s.run_id = r.id AND s.state = 'Stuck');
+
+-- name: acknowledge :many
+-- Somebody has looked at what is Stuck of these runs.
+INSERT INTO rush.resolution (run_id, who, why)
+SELECT run_id, %(who)s, %(why)s
+  FROM (SELECT DISTINCT run_id FROM rush.unresolved WHERE run_id = ANY(%(ids)s::bigint[])) u
+ ORDER BY run_id
+ON CONFLICT (run_id) DO UPDATE
+   SET at = excluded.at, who = excluded.who, why = excluded.why, resolved_by = NULL
+RETURNING run_id;
+
+-- name: settle_resolved :one
+-- Keep for good what later runs have resolved: those may be forgotten one day.
+WITH settled AS (
+    INSERT INTO rush.resolution (run_id, resolved_by)
+    SELECT DISTINCT ON (s.run_id) s.run_id, rush.resolved_by(r)
+      FROM rush.run_state s JOIN rush.run r ON r.id = s.run_id
+     WHERE s.state = 'Stuck'
+       AND NOT EXISTS (SELECT FROM rush.resolution n WHERE n.run_id = s.run_id AND n.at >= s.failed_at)
+       AND rush.resolved_by(r) IS NOT NULL
+     ORDER BY s.run_id
+     LIMIT %(limit)s
+    ON CONFLICT (run_id) DO UPDATE
+       SET at = excluded.at, who = NULL, why = '', resolved_by = excluded.resolved_by
+    RETURNING 1
+)
+SELECT count(*) FROM settled;
 
 -- name: pipelines_not_running :many
 -- Pipelines that are paused, or whose newest version cannot run.

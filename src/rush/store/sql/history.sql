@@ -28,7 +28,11 @@ WITH old AS MATERIALIZED (
 ), counts AS (
     DELETE FROM rush.run_job c USING old WHERE c.run_id = old.id
 ), requests AS (
-    DELETE FROM rush.run_request q USING old WHERE q.run_id = old.id
+    DELETE FROM rush.run_request q USING old WHERE q.run_id = old.id RETURNING q.id
+), notes AS (
+    DELETE FROM rush.audit_request x USING requests q WHERE x.request_id = q.id
+), resolutions AS (
+    DELETE FROM rush.resolution n USING old WHERE n.run_id = old.id
 ), gone AS (
     DELETE FROM rush.run r USING old WHERE r.id = old.id RETURNING 1
 )
@@ -40,7 +44,9 @@ WITH gone AS (
     DELETE FROM rush.run_request
      WHERE id IN (SELECT id FROM rush.run_request
                    WHERE status = 'Rejected' AND decided_at < %(before)s LIMIT %(limit)s)
-    RETURNING 1
+    RETURNING id
+), notes AS (
+    DELETE FROM rush.audit_request x USING gone q WHERE x.request_id = q.id
 )
 SELECT count(*) FROM gone;
 

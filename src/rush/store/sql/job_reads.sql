@@ -41,6 +41,11 @@ SELECT at, what, job, attempt, worker, state, said
         UNION ALL
         SELECT u.at, u.action || ' by ' || u.who, NULL, NULL, NULL, NULL, u.why
           FROM rush.run r JOIN rush.audit u ON u.target = r.pipeline || '/' || r.jobinstance
-         WHERE r.id = %(run_id)s) happened
+         WHERE r.id = %(run_id)s AND u.action <> 'acknowledge'
+        UNION ALL
+        SELECT n.at, CASE WHEN n.who IS NULL THEN 'resolved' ELSE 'acknowledged by ' || n.who END,
+               NULL, NULL, NULL, NULL, coalesce('by ' || l.pipeline || '/' || l.jobinstance, n.why)
+          FROM rush.resolution n LEFT JOIN rush.run l ON l.id = n.resolved_by
+         WHERE n.run_id = %(run_id)s) happened
  ORDER BY at DESC
  LIMIT %(limit)s;

@@ -16,7 +16,7 @@ SELECT r.id, r.pipeline, r.jobinstance, v.version, r.state, r.cancelling, r.roun
    AND (%(text)s::text IS NULL
         OR strpos(lower(r.pipeline || '/' || r.jobinstance), lower(%(text)s)) > 0
         OR strpos(lower(r.params::text), lower(%(text)s)) > 0
-        OR r.state = 'Stuck' AND EXISTS (
+        OR r.state IN ('Stuck', 'Running') AND EXISTS (
              SELECT FROM rush.run_state s JOIN rush.archive a ON a.run_id = s.run_id AND a.job = s.job
               WHERE s.run_id = r.id AND s.state = 'Stuck' AND a.round = s.round AND a.finished_at >= r.created_at
                 AND strpos(lower(a.error), lower(%(text)s)) > 0))
@@ -36,6 +36,7 @@ SELECT state, count(*) AS runs
            AND (%(text)s::text IS NULL
                 OR strpos(lower(r.pipeline || '/' || r.jobinstance), lower(%(text)s)) > 0
                 OR strpos(lower(r.params::text), lower(%(text)s)) > 0)
+           AND (%(ids)s::bigint[] IS NULL OR r.id = ANY(%(ids)s::bigint[]))
          ORDER BY r.id DESC
          LIMIT %(limit)s) newest
  GROUP BY state;
@@ -47,9 +48,9 @@ WITH asked AS (
     SELECT r.pipeline, r.jobinstance, 'cancel' FROM rush.run r
      WHERE r.id = ANY(%(ids)s::bigint[]) AND r.state IN ('Running', 'Stuck') AND NOT r.cancelling
      ORDER BY r.id
-    RETURNING 1
+    RETURNING id
 )
-SELECT count(*) AS runs FROM asked;
+SELECT count(*) AS runs, coalesce(array_agg(id), '{}') AS requests FROM asked;
 
 -- name: ask_to_retry :one
 -- Ask for another round of each job of these runs that is Stuck.
@@ -58,6 +59,6 @@ WITH asked AS (
     SELECT s.pipeline, s.job, s.jobinstance FROM rush.run_state s
      WHERE s.run_id = ANY(%(ids)s::bigint[]) AND s.state = 'Stuck'
      ORDER BY s.run_id, s.job
-    RETURNING jobinstance, pipeline
+    RETURNING id, jobinstance, pipeline
 )
-SELECT count(DISTINCT (pipeline, jobinstance)) AS runs FROM asked;
+SELECT count(DISTINCT (pipeline, jobinstance)) AS runs, coalesce(array_agg(id), '{}') AS requests FROM asked;

@@ -26,7 +26,7 @@ def calls(request: Request) -> Response:
         for method, call in methods.items()
         for tag in call.get("tags", [""])
     ]
-    return page(request, "calls.html", calls=listed)
+    return page(request, "calls.html", twin="/openapi.json", calls=listed)
 
 
 @router.get("/api/v1/openapi.json")

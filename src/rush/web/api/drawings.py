@@ -90,7 +90,7 @@ def logs(
     """
     if client.read(run_reads.run, run_id) is None:
         raise NotFoundError(f"there is no run {run_id}")
-    page = client.read(
+    page = client.read_at_once(
         _log_page, LogOf(run_id=run_id, job=job, attempt=attempt), before, after, limit
     )
     return Log(

@@ -91,6 +91,50 @@ class Attempt(Model):
     traceback: str | None
 
 
+class Resolution(Model):
+    """Whether what is Stuck of a run needs somebody. If not, when and by whom that was said."""
+
+    unresolved: bool
+    at: datetime | None
+    who: str | None
+    why: str | None
+    #: The later run that has done what this one could not.
+    resolved_by: int | None
+    resolved_by_name: str | None
+
+
+class Event(Model):
+    """Something that has happened to a run."""
+
+    at: datetime
+    what: str
+    job: str | None
+    attempt: int | None
+    worker: str | None
+    state: str | None
+    said: str | None
+
+
+class Result(Model):
+    """What a job has returned."""
+
+    job: str
+    value: Any
+
+
+class JobDetail(Model):
+    """One job of a run, with why it stands so, its attempts, parameters and result."""
+
+    job: Job
+    reason: Reason
+    attempts: list[Attempt]
+    params: dict[str, Any]
+    has_result: bool
+    result: Any
+    followers: list[str]
+    files: list[str]
+
+
 class Asked(Model):
     """A run request, and what became of it so far."""
 
@@ -131,11 +175,17 @@ class Why(BaseModel):
     why: str = Field(default="", max_length=500)
 
 
+#: What is said by who says nothing.
+NO_REASON = Why()
+
+
 class Retry(Why):
     """What of a run shall run again: what is Stuck, else from a job on, else all of it."""
 
     job: str | None = None
     from_beginning: bool = False
+    #: In place of those that the run had, by their names.
+    params: dict[str, Any] | None = None
 
 
 class Like(BaseModel):
@@ -147,6 +197,7 @@ class Like(BaseModel):
     states: list[RunState] = []
     since: float | None = Field(default=None, gt=0)
     q: str | None = Field(default=None, max_length=200)
+    unresolved: bool = False
 
 
 class Many(Why):
@@ -441,6 +492,19 @@ class Cluster(Model):
     workers: list[Worker]
 
 
+class Queue(Model):
+    """What waits in a queue, and who takes jobs of it."""
+
+    name: str
+    #: How many are live, by state.
+    jobs: dict[JobState, int]
+    #: For how many seconds the oldest Ready one has been so.
+    oldest: float | None
+    workers: list[str]
+    #: Of these workers, which may serve other queues with them too.
+    slots: int
+
+
 class Reason(Model):
     """Why something is not running, and what would change that."""
 
@@ -457,6 +521,67 @@ class Explanation(Model):
     reasons: list[Reason]
 
 
+class StuckGroup(Model):
+    """What is Stuck with the same error in the same job, and some of the runs, the newest first."""
+
+    pipeline: str
+    job: str
+    error: str | None
+    jobs: int
+    first_at: datetime
+    last_at: datetime
+    run_ids: list[int]
+    jobinstances: list[int]
+
+
+class BrokenPipeline(Model):
+    name: str
+    error: str
+
+
+class RunningJob(Model):
+    worker: str
+    job: HeldJob
+
+
+class Standing(Model):
+    """Who is master, whether everything is paused, and how many workers could take a job."""
+
+    master: str | None
+    term: int
+    elected_at: datetime | None
+    expires_at: datetime | None
+    paused: bool
+    workers: int
+    now: datetime
+
+
+class Home(Model):
+    """How things stand, at one glance, and what somebody has to look at. Ages are in seconds."""
+
+    standing: Standing
+    #: Of the workers that take jobs.
+    slots: int
+    taken: int
+    #: Jobs that are Ready, and for how long the oldest has been; jobs that are Waiting.
+    ready: int
+    oldest: float | None
+    waiting: int
+    #: Requests that nobody has taken, and for how long the oldest has been there.
+    pending: int
+    pending_oldest: float | None
+    #: How many jobs are Stuck, and those of them that are unresolved, by their errors.
+    stuck_jobs: int
+    stuck: list[StuckGroup]
+    #: Workers that are dead, or have not been heard of for longer than their lease.
+    silent: list[Worker]
+    paused: list[str]
+    #: Those whose newest version cannot run, and why.
+    broken: list[BrokenPipeline]
+    #: What has run longest first.
+    running: list[RunningJob]
+
+
 # Audit --------------------------------------------------------------------------------------
 
 
@@ -464,6 +589,8 @@ class Deed(Model):
     """Who did what, when, why."""
 
     id: int
+    #: It is a run request that was made by SQL, or by a program: `id` is that of the request.
+    is_request: bool
     at: datetime
     who: str
     via: str
@@ -472,6 +599,11 @@ class Deed(Model):
     detail: dict[str, Any] | None
     why: str
     outcome: str | None
+    #: What came of it, in words, and how its requests stand.
+    said: str
+    pending: int
+    accepted: int
+    rejected: int
 
 
 class Deeds(Model):

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
+from rush.domain.redaction import redacted
 from rush.errors import NotFoundError
 from rush.store import overview
 from rush.web import actions, drawing
-from rush.web.actions import Doer
-from rush.web.api.models import Applied, Apply, Definition, Done, Pipeline, Statistics, Version, Why
-from rush.web.guard import Role, VisitorDep, needs
-from rush.web.redaction import redacted
+from rush.web.api.models import (
+    NO_REASON,
+    Applied,
+    Apply,
+    Definition,
+    Done,
+    Pipeline,
+    Statistics,
+    Version,
+    Why,
+)
+from rush.web.guard import ActingDep, Role, needs
 from rush.web.site import ClientDep
 
 router = APIRouter(prefix="/pipelines", tags=["pipelines"])
@@ -41,12 +50,9 @@ def show(client: ClientDep, name: str) -> Definition:
 
 @router.put("/{name}")
 @needs(Role.admin)
-def apply(
-    client: ClientDep, visitor: VisitorDep, name: str, asked: Apply, answer: Response
-) -> Applied:
+def apply(client: ActingDep, name: str, asked: Apply, answer: Response) -> Applied:
     """Put a definition under a name: 201 where it has made a new version."""
-    doer = Doer(client=client, visitor=visitor, why=asked.why)
-    changed, version = actions.apply(doer, name, asked.definition)
+    changed, version = actions.apply(client, name, asked.definition, why=asked.why)
     answer.status_code = 201 if changed else 200
     return Applied(changed=changed, version=version)
 
@@ -78,15 +84,13 @@ def statistics(client: ClientDep, name: str) -> Statistics:
 
 @router.post("/{name}/pause")
 @needs(Role.operator)
-def pause(client: ClientDep, visitor: VisitorDep, name: str, asked: Why | None = None) -> Done:
+def pause(client: ActingDep, name: str, asked: Why = NO_REASON) -> Done:
     """Hand out no more jobs of a pipeline. What runs goes on."""
-    doer = Doer(client=client, visitor=visitor, why=asked.why if asked else "")
-    return Done(said=actions.pause(doer, name))
+    return Done(said=actions.pause(client, name, why=asked.why))
 
 
 @router.post("/{name}/resume")
 @needs(Role.operator)
-def resume(client: ClientDep, visitor: VisitorDep, name: str, asked: Why | None = None) -> Done:
+def resume(client: ActingDep, name: str, asked: Why = NO_REASON) -> Done:
     """Take back what pause did."""
-    doer = Doer(client=client, visitor=visitor, why=asked.why if asked else "")
-    return Done(said=actions.resume(doer, name))
+    return Done(said=actions.resume(client, name, why=asked.why))

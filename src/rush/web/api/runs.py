@@ -8,33 +8,42 @@ from fastapi import APIRouter, Header, Query, Response
 
 from rush.client import Client
 from rush.domain.reasons import why
+from rush.domain.redaction import redacted
 from rush.domain.rows import RunRow
 from rush.domain.states import RequestState, RunState
 from rush.errors import NotFoundError
-from rush.store import run_reads
+from rush.store import attention, job_reads, run_reads
 from rush.store.run_search import RunFilter, find_runs
+from rush.store.session import Session
 from rush.web import actions
-from rush.web.actions import Doer
 from rush.web.api.models import (
+    NO_REASON,
     Asked,
     Attempt,
     Done,
+    Event,
     Explanation,
     Job,
+    JobDetail,
     Many,
     Reason,
+    Resolution,
+    Result,
     Retry,
     Run,
     Runs,
     Submit,
     Why,
 )
-from rush.web.guard import Role, VisitorDep, needs
-from rush.web.redaction import redacted
-from rush.web.site import ClientDep
+from rush.web.guard import ActingDep, Role, needs
+from rush.web.panel import panel_of
+from rush.web.site import ClientDep, SiteDep
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 requests = APIRouter(prefix="/requests", tags=["runs"])
+
+#: What is said by who says nothing.
+STUCK = Retry()
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)]
@@ -49,6 +58,7 @@ def list_runs(
     state: Annotated[list[RunState] | None, Query()] = None,
     q: Annotated[str | None, Query(max_length=200)] = None,
     since: Annotated[float | None, Query(gt=0)] = None,
+    unresolved: bool = False,
     cursor: int | None = None,
     limit: Limit = 50,
 ) -> Runs:
@@ -56,9 +66,16 @@ def list_runs(
     Runs, the newest first.
 
     `state` may be given several times. `q` is a part of the name, of the parameters, or of
-    the error that a job is Stuck with; `since` is in seconds before now.
+    the error that a job is Stuck with; `since` is in seconds before now. `unresolved` are those
+    with something Stuck that nobody has looked at.
     """
-    wanted = RunFilter(pipeline=pipeline, states=tuple(state or ()), since=since, text=q)
+    wanted = RunFilter(
+        pipeline=pipeline,
+        states=tuple(state or ()),
+        since=since,
+        text=q,
+        unresolved=unresolved,
+    )
     rows = client.read(find_runs, wanted, limit=limit + 1, before=cursor)
     shown = rows[:limit]
     return Runs(
@@ -71,8 +88,7 @@ def list_runs(
 @needs(Role.operator)
 def submit(
     *,
-    client: ClientDep,
-    visitor: VisitorDep,
+    client: ActingDep,
     asked: Submit,
     answer: Response,
     idempotency_key: Key = None,
@@ -84,12 +100,13 @@ def submit(
     it is rejected.
     """
     run = actions.submit(
-        Doer(client=client, visitor=visitor, why=asked.why),
+        client,
         asked.pipeline,
         params=asked.params,
         job=asked.job,
         jobinstance=asked.jobinstance,
         idempotency_key=idempotency_key,
+        why=asked.why,
     )
     assert run.request_id is not None
     row = client.read(run_reads.request, run.request_id)
@@ -102,18 +119,23 @@ def submit(
 
 @router.post("/many/retry", status_code=202)
 @needs(Role.operator)
-def retry_many(client: ClientDep, visitor: VisitorDep, asked: Many) -> Done:
+def retry_many(client: ActingDep, asked: Many) -> Done:
     """Ask for what is Stuck of many runs to run again: of some, or of all that match."""
-    doer = Doer(client=client, visitor=visitor, why=asked.why)
-    return Done(said=actions.retry_found(doer, _found(asked)))
+    return Done(said=actions.retry_found(client, _found(asked), why=asked.why))
 
 
 @router.post("/many/cancel", status_code=202)
 @needs(Role.operator)
-def cancel_many(client: ClientDep, visitor: VisitorDep, asked: Many) -> Done:
+def cancel_many(client: ActingDep, asked: Many) -> Done:
     """Ask for the end of many runs: of some, or of all that match."""
-    doer = Doer(client=client, visitor=visitor, why=asked.why)
-    return Done(said=actions.cancel_found(doer, _found(asked)))
+    return Done(said=actions.cancel_found(client, _found(asked), why=asked.why))
+
+
+@router.post("/many/acknowledge")
+@needs(Role.operator)
+def acknowledge_many(client: ActingDep, asked: Many) -> Done:
+    """Say that somebody has looked at what is Stuck of many runs: of some, or of all that match."""
+    return Done(said=actions.acknowledge_found(client, _found(asked), why=asked.why))
 
 
 @router.get("/{run_id}")
@@ -131,12 +153,43 @@ def jobs(client: ClientDep, run_id: int) -> list[Job]:
     return [Job.model_validate(row) for row in client.read(run_reads.jobs, run_id)]
 
 
+@router.get("/{run_id}/jobs/{job}")
+@needs(Role.viewer)
+def job(client: ClientDep, site: SiteDep, run_id: int, job: str) -> JobDetail:
+    """All that there is to say of one job: why it stands so, its attempts, parameters and result."""
+
+    def look(session: Session) -> JobDetail:
+        situation = run_reads.situation(session, run_id)
+        if situation is None:
+            raise NotFoundError(f"there is no run {run_id}")
+        return JobDetail.model_validate(panel_of(session, situation, job, None, site.files))
+
+    return client.read_at_once(look)
+
+
 @router.get("/{run_id}/attempts")
 @needs(Role.viewer)
 def attempts(client: ClientDep, run_id: int, job: str | None = None) -> list[Attempt]:
     """What has been tried, in the order of time, with what is being tried now."""
     _row(client, run_id)
     return [Attempt.model_validate(row) for row in client.read(run_reads.attempts, run_id, job=job)]
+
+
+@router.get("/{run_id}/results")
+@needs(Role.viewer)
+def results(client: ClientDep, run_id: int) -> list[Result]:
+    """What the jobs of a run have returned."""
+    _row(client, run_id)
+    rows = client.read(job_reads.results, run_id)
+    return [Result(job=row.job, value=redacted(row.value)) for row in rows]
+
+
+@router.get("/{run_id}/events")
+@needs(Role.viewer)
+def events(client: ClientDep, run_id: int) -> list[Event]:
+    """What has happened to a run, the newest first."""
+    _row(client, run_id)
+    return [Event.model_validate(row) for row in client.read(job_reads.events, run_id)]
 
 
 @router.get("/{run_id}/results/{job}")
@@ -163,21 +216,41 @@ def explain(client: ClientDep, run_id: int, job: str | None = None) -> Explanati
     )
 
 
+@router.get("/{run_id}/resolution")
+@needs(Role.viewer)
+def resolution(client: ClientDep, run_id: int) -> Resolution | None:
+    """Whether a run needs attention; if not, who has said so, or which run has resolved it."""
+    _row(client, run_id)
+    row = client.read(attention.resolution, run_id)
+    return None if row is None else Resolution.model_validate(row)
+
+
+@router.post("/{run_id}/acknowledge")
+@needs(Role.operator)
+def acknowledge(client: ActingDep, run_id: int, asked: Why = NO_REASON) -> Done:
+    """Say that somebody has looked at what is Stuck of a run: it needs attention no more."""
+    return Done(said=actions.acknowledge(client, run_id, why=asked.why))
+
+
 @router.post("/{run_id}/cancel", status_code=202)
 @needs(Role.operator)
-def cancel(client: ClientDep, visitor: VisitorDep, run_id: int, asked: Why | None = None) -> Done:
+def cancel(client: ActingDep, run_id: int, asked: Why = NO_REASON) -> Done:
     """Ask for a run's end. What runs is told to stop, and is killed if it does not."""
-    doer = Doer(client=client, visitor=visitor, why=asked.why if asked else "")
-    return Done(said=actions.cancel(doer, run_id))
+    return Done(said=actions.cancel(client, run_id, why=asked.why))
 
 
 @router.post("/{run_id}/retry", status_code=202)
 @needs(Role.operator)
-def retry(client: ClientDep, visitor: VisitorDep, run_id: int, asked: Retry | None = None) -> Done:
+def retry(client: ActingDep, run_id: int, asked: Retry = STUCK) -> Done:
     """Ask for what is Stuck to run again, or a job and all after it, or the whole run."""
-    asked = asked or Retry()
-    doer = Doer(client=client, visitor=visitor, why=asked.why)
-    said = actions.retry(doer, run_id, job=asked.job, from_beginning=asked.from_beginning)
+    said = actions.retry(
+        client,
+        run_id,
+        job=asked.job,
+        from_beginning=asked.from_beginning,
+        params=asked.params,
+        why=asked.why,
+    )
     return Done(said=said)
 
 
@@ -196,7 +269,11 @@ def _found(asked: Many) -> RunFilter | list[int]:
     if like is None:
         return asked.runs or []
     return RunFilter(
-        pipeline=like.pipeline, states=tuple(like.states), since=like.since, text=like.q
+        pipeline=like.pipeline,
+        states=tuple(like.states),
+        since=like.since,
+        text=like.q,
+        unresolved=like.unresolved,
     )
 
 

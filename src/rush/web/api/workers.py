@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query
 
 from rush.store import terms
 from rush.web import actions
-from rush.web.actions import Doer
-from rush.web.api.models import Cluster, Done, Term, Why, Worker
-from rush.web.guard import Role, VisitorDep, needs
+from rush.web.api.models import NO_REASON, Cluster, Done, Queue, Term, Why, Worker
+from rush.web.guard import ActingDep, Role, needs
+from rush.web.queues import queues
 from rush.web.site import ClientDep
 
 router = APIRouter(tags=["workers"])
@@ -31,6 +31,13 @@ def cluster(client: ClientDep) -> Cluster:
     )
 
 
+@router.get("/queues")
+@needs(Role.viewer)
+def list_queues(client: ClientDep) -> list[Queue]:
+    """What waits in each queue, for how long, and who takes jobs of it."""
+    return queues(client, client.workers())
+
+
 @router.get("/terms")
 @needs(Role.viewer)
 def history(client: ClientDep, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> list[Term]:
@@ -40,31 +47,27 @@ def history(client: ClientDep, limit: Annotated[int, Query(ge=1, le=1000)] = 50)
 
 @router.post("/workers/{name}/drain")
 @needs(Role.operator)
-def drain(client: ClientDep, visitor: VisitorDep, name: str, asked: Why | None = None) -> Done:
+def drain(client: ActingDep, name: str, asked: Why = NO_REASON) -> Done:
     """Let a worker take no more jobs."""
-    doer = Doer(client=client, visitor=visitor, why=asked.why if asked else "")
-    return Done(said=actions.drain(doer, name))
+    return Done(said=actions.drain(client, name, why=asked.why))
 
 
 @router.post("/workers/{name}/reload")
 @needs(Role.operator)
-def reload(client: ClientDep, visitor: VisitorDep, name: str, asked: Why | None = None) -> Done:
+def reload(client: ActingDep, name: str, asked: Why = NO_REASON) -> Done:
     """Let a worker load the project's code anew."""
-    doer = Doer(client=client, visitor=visitor, why=asked.why if asked else "")
-    return Done(said=actions.reload(doer, name))
+    return Done(said=actions.reload(client, name, why=asked.why))
 
 
 @router.post("/pause")
 @needs(Role.admin)
-def pause(client: ClientDep, visitor: VisitorDep, asked: Why | None = None) -> Done:
+def pause(client: ActingDep, asked: Why = NO_REASON) -> Done:
     """Hand out nothing of any pipeline. What runs goes on."""
-    doer = Doer(client=client, visitor=visitor, why=asked.why if asked else "")
-    return Done(said=actions.pause(doer, None))
+    return Done(said=actions.pause(client, None, why=asked.why))
 
 
 @router.post("/resume")
 @needs(Role.admin)
-def resume(client: ClientDep, visitor: VisitorDep, asked: Why | None = None) -> Done:
+def resume(client: ActingDep, asked: Why = NO_REASON) -> Done:
     """Take back what pause did."""
-    doer = Doer(client=client, visitor=visitor, why=asked.why if asked else "")
-    return Done(said=actions.resume(doer, None))
+    return Done(said=actions.resume(client, None, why=asked.why))

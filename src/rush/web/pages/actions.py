@@ -8,31 +8,53 @@ come of it, good or bad.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import RedirectResponse
 
 from rush.client import Client
+from rush.domain.deeds import Doer
 from rush.domain.params import parse_assignment, read_value
+from rush.domain.redaction import HIDDEN, has_hidden, redacted
 from rush.domain.states import RunState
 from rush.errors import ConfigurationError, RushError
 from rush.store.run_search import RunFilter
 from rush.web import actions
-from rush.web.actions import Doer
-from rush.web.guard import Role, VisitorDep, needs
-from rush.web.redaction import HIDDEN
+from rush.web.guard import ActingDep, Role, VisitorDep, needs
 from rush.web.rendering import said_on
-from rush.web.site import ClientDep, SiteDep
+from rush.web.site import SiteDep
 
 router = APIRouter()
 
-Why = Annotated[str, Form(max_length=500)]
-Back = Annotated[str, Form(max_length=2000)]
-Text = Annotated[str, Form()]
-
 #: Before the name of a parameter in the form of a run.
 PARAMETER = "p:"
+
+Text = Annotated[str, Form()]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What all forms have: who sends it, why, and where they go on."""
+
+    request: Request
+    client: ActingDep
+    why: Annotated[str, Form(max_length=500)] = ""
+    back: Annotated[str, Form(max_length=2000)] = ""
+
+    def then(
+        self, page: str, do: Callable[..., str], /, *args: Any, **kwargs: Any
+    ) -> RedirectResponse:
+        """Do it, and go on with what it says where the form was, or on a page."""
+        try:
+            said, bad = do(self.client, *args, why=self.why, **kwargs), False
+        except RushError as error:
+            said, bad = str(error), True
+        return _back(self.request, self.back or page, said, bad=bad)
+
+
+SentDep = Annotated[Sent, Depends()]
 
 
 # Runs ---------------------------------------------------------------------------------------
@@ -45,18 +67,19 @@ async def run(request: Request, site: SiteDep, visitor: VisitorDep, name: str) -
     from starlette.concurrency import run_in_threadpool
 
     form = {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
+    doer = Doer(who=visitor.name, via=visitor.via)
 
     def submit() -> RedirectResponse:
-        with site.database.client() as client:
-            doer = Doer(client=client, visitor=visitor, why=form.get("why", "")[:500])
+        with site.database.client() as client, client.doing(doer):
             back = f"/pipelines/{name}?tab=run"
             try:
                 begun = actions.submit(
-                    doer,
+                    client,
                     name,
                     params=_params(client, name, form),
                     job=form.get("job") or None,
                     idempotency_key=form.get("key") or None,
+                    why=form.get("why", "")[:500],
                 )
                 run_id = begun.id
             except RushError as error:
@@ -72,71 +95,76 @@ async def run(request: Request, site: SiteDep, visitor: VisitorDep, name: str) -
 @router.post("/runs/{run_id}/retry")
 @needs(Role.operator)
 def retry(
-    *,
-    request: Request,
-    client: ClientDep,
-    visitor: VisitorDep,
-    run_id: int,
-    job: Text = "",
-    whole: Text = "",
-    why: Why = "",
-    back: Back = "",
+    sent: SentDep, run_id: int, job: Text = "", whole: Text = "", params: Text = ""
 ) -> RedirectResponse:
-    doer = Doer(client=client, visitor=visitor, why=why)
-    return _done(
-        request,
-        back or f"/runs/{run_id}",
-        lambda: actions.retry(doer, run_id, job=job or None, from_beginning=bool(whole)),
-    )
+    """Run again what is Stuck, from a job on, or all of it; with the parameters that were changed."""
+
+    def do(client: Client, *, why: str) -> str:
+        return actions.retry(
+            client,
+            run_id,
+            job=job or None,
+            from_beginning=bool(whole),
+            params=_changed(client, run_id, params),
+            why=why,
+        )
+
+    return sent.then(f"/runs/{run_id}", do)
 
 
 @router.post("/runs/{run_id}/cancel")
 @needs(Role.operator)
-def cancel(
-    *,
-    request: Request,
-    client: ClientDep,
-    visitor: VisitorDep,
-    run_id: int,
-    why: Why = "",
-    back: Back = "",
-) -> RedirectResponse:
-    doer = Doer(client=client, visitor=visitor, why=why)
-    return _done(request, back or f"/runs/{run_id}", lambda: actions.cancel(doer, run_id))
+def cancel(sent: SentDep, run_id: int) -> RedirectResponse:
+    return sent.then(f"/runs/{run_id}", actions.cancel, run_id)
+
+
+@router.post("/runs/{run_id}/acknowledge")
+@needs(Role.operator)
+def acknowledge(sent: SentDep, run_id: int) -> RedirectResponse:
+    return sent.then(f"/runs/{run_id}", actions.acknowledge, run_id)
+
+
+MANY: Mapping[str, Callable[..., str]] = {
+    "retry": actions.retry_found,
+    "cancel": actions.cancel_found,
+    "acknowledge": actions.acknowledge_found,
+}
 
 
 @router.post("/runs/many")
 @needs(Role.operator)
 def many(
     *,
-    request: Request,
-    client: ClientDep,
-    visitor: VisitorDep,
+    sent: SentDep,
     action: Text,
     run: Annotated[list[int] | None, Form()] = None,
+    job: Annotated[list[str] | None, Form()] = None,
     all: Text = "",
     pipeline: Text = "",
     state: Annotated[list[RunState] | None, Form()] = None,
     since: Annotated[float | None, Form(gt=0)] = None,
     q: Text = "",
-    why: Why = "",
-    back: Back = "/runs",
+    unresolved: Text = "",
 ) -> RedirectResponse:
-    """Retry or cancel the runs that were chosen, or all that match the filter."""
-    doer = Doer(client=client, visitor=visitor, why=why)
-    doing = {"retry": actions.retry_found, "cancel": actions.cancel_found}.get(action)
+    """Do something to the runs that were chosen, or to all that match the filter."""
 
-    def do() -> str:
-        if doing is None:
+    def do(client: Client, *, why: str) -> str:
+        if action not in MANY:
             raise ConfigurationError(f"no such action: {action}")
         if not all and not run:
             raise ConfigurationError("choose some runs first")
+        if action == "retry" and job and run:
+            return actions.retry_from(client, run, job, why=why)
         wanted = RunFilter(
-            pipeline=pipeline or None, states=tuple(state or ()), since=since, text=q or None
+            pipeline=pipeline or None,
+            states=tuple(state or ()),
+            since=since,
+            text=q or None,
+            unresolved=bool(unresolved),
         )
-        return doing(doer, wanted if all else run or [])
+        return MANY[action](client, wanted if all else run or [], why=why)
 
-    return _done(request, back, do)
+    return sent.then("/runs", do)
 
 
 # Pipelines and workers ----------------------------------------------------------------------
@@ -144,89 +172,41 @@ def many(
 
 @router.post("/pipelines/{name}/pause")
 @needs(Role.operator)
-def pause(
-    *,
-    request: Request,
-    client: ClientDep,
-    visitor: VisitorDep,
-    name: str,
-    why: Why = "",
-    back: Back = "/pipelines",
-) -> RedirectResponse:
-    doer = Doer(client=client, visitor=visitor, why=why)
-    return _done(request, back, lambda: actions.pause(doer, name))
+def pause(sent: SentDep, name: str) -> RedirectResponse:
+    return sent.then("/pipelines", actions.pause, name)
 
 
 @router.post("/pipelines/{name}/resume")
 @needs(Role.operator)
-def resume(
-    *,
-    request: Request,
-    client: ClientDep,
-    visitor: VisitorDep,
-    name: str,
-    why: Why = "",
-    back: Back = "/pipelines",
-) -> RedirectResponse:
-    doer = Doer(client=client, visitor=visitor, why=why)
-    return _done(request, back, lambda: actions.resume(doer, name))
+def resume(sent: SentDep, name: str) -> RedirectResponse:
+    return sent.then("/pipelines", actions.resume, name)
 
 
-@router.post("/everything/{action}")
+@router.post("/everything/pause")
 @needs(Role.admin)
-def everything(
-    *,
-    request: Request,
-    client: ClientDep,
-    visitor: VisitorDep,
-    action: str,
-    why: Why = "",
-    back: Back = "/",
-) -> RedirectResponse:
-    """Pause or resume everything."""
-    doer = Doer(client=client, visitor=visitor, why=why)
-    doing = actions.pause if action == "pause" else actions.resume
-    return _done(request, back, lambda: doing(doer, None))
+def pause_everything(sent: SentDep) -> RedirectResponse:
+    return sent.then("/", actions.pause, None)
+
+
+@router.post("/everything/resume")
+@needs(Role.admin)
+def resume_everything(sent: SentDep) -> RedirectResponse:
+    return sent.then("/", actions.resume, None)
 
 
 @router.post("/workers/{name}/drain")
 @needs(Role.operator)
-def drain(
-    *,
-    request: Request,
-    client: ClientDep,
-    visitor: VisitorDep,
-    name: str,
-    why: Why = "",
-    back: Back = "/workers",
-) -> RedirectResponse:
-    doer = Doer(client=client, visitor=visitor, why=why)
-    return _done(request, back, lambda: actions.drain(doer, name))
+def drain(sent: SentDep, name: str) -> RedirectResponse:
+    return sent.then("/workers", actions.drain, name)
 
 
 @router.post("/workers/{name}/reload")
 @needs(Role.operator)
-def reload(
-    *,
-    request: Request,
-    client: ClientDep,
-    visitor: VisitorDep,
-    name: str,
-    why: Why = "",
-    back: Back = "/workers",
-) -> RedirectResponse:
-    doer = Doer(client=client, visitor=visitor, why=why)
-    return _done(request, back, lambda: actions.reload(doer, name))
+def reload(sent: SentDep, name: str) -> RedirectResponse:
+    return sent.then("/workers", actions.reload, name)
 
 
 # What they have in common -------------------------------------------------------------------
-
-
-def _done(request: Request, back: str, do: Callable[[], str]) -> RedirectResponse:
-    try:
-        return _back(request, back, do())
-    except RushError as error:
-        return _back(request, back, str(error), bad=True)
 
 
 def _back(request: Request, back: str, said: str, *, bad: bool = False) -> RedirectResponse:
@@ -235,6 +215,24 @@ def _back(request: Request, back: str, said: str, *, bad: bool = False) -> Redir
     answer = RedirectResponse(request.app.state.site.base + local, status_code=303)
     said_on(request, answer, said, bad=bad)
     return answer
+
+
+def _changed(client: Client, run_id: int, text: str) -> dict[str, Any] | None:
+    """
+    The parameters, one key=value a line, that are not as they were shown. Raises
+    ConfigurationError for a line that is none, and for one of which a part was hidden.
+    """
+    row = client.run(run_id).read()
+    shown: dict[str, Any] = redacted(row.params or {}) if row else {}
+    changed = {
+        name: value
+        for name, value in map(parse_assignment, filter(None, map(str.strip, text.splitlines())))
+        if name not in shown or shown[name] != value
+    }
+    for name, value in changed.items():
+        if has_hidden(value):
+            raise ConfigurationError(f"the parameter {name} has a hidden part: put it in again")
+    return changed or None
 
 
 def _params(client: Client, pipeline: str, form: Mapping[str, str]) -> dict[str, Any] | None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
+from rush.domain.redaction import redacted
 from rush.store import audit as deeds
 from rush.web.guard import Role, needs
-from rush.web.rendering import page
+from rush.web.rendering import page, query
 from rush.web.site import ClientDep
 
 router = APIRouter()
 
 PAGE = 100
+
+#: What can be looked for.
+ACTIONS = (
+    "run", "retry", "cancel", "acknowledge", "pause", "resume", "apply", "drain", "reload",
+)  # fmt: skip
 
 
 @router.get("/audit")
@@ -23,20 +29,17 @@ def audit(
     target: str | None = None,
     who: str | None = None,
     action: str | None = None,
-    before: int | None = None,
+    before: str | None = None,
 ) -> Response:
-    rows = client.read(
-        deeds.deeds,
-        target=target or None,
-        who=who or None,
-        action=action or None,
-        before=before,
-        limit=PAGE + 1,
-    )
+    like = {"target": target or None, "who": who or None, "action": action or None}
+    rows, older = client.read(deeds.deeds, **like, before=before, limit=PAGE)
     return page(
         request,
         "audit.html",
-        deeds=rows[:PAGE],
-        older=rows[PAGE - 1].id if len(rows) > PAGE else None,
-        filters={"target": target, "who": who, "action": action},
+        twin="/audit" + query(like, cursor=before),
+        deeds=[(row, redacted(row.detail)) for row in rows],
+        older=older,
+        window=deeds.WINDOW,
+        actions=ACTIONS,
+        filters=like,
     )

@@ -10,11 +10,13 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import quote
 
 import yaml
 from fastapi import APIRouter, Request, Response
 
 from rush.client import Client
+from rush.domain.redaction import redacted
 from rush.domain.rows import PipelineRow, VersionRow
 from rush.errors import NotFoundError
 from rush.store import overview, run_reads
@@ -23,8 +25,7 @@ from rush.web import drawing
 from rush.web.api.pipelines import LAST_RUNS
 from rush.web.guard import Role, needs
 from rush.web.pages.actions import PARAMETER
-from rush.web.redaction import redacted
-from rush.web.rendering import page, plain
+from rush.web.rendering import page, plain, query
 from rush.web.site import ClientDep
 
 router = APIRouter()
@@ -99,6 +100,7 @@ def pipeline(
     return page(
         request,
         "pipeline.html",
+        twin=_twin(name, tab, view),
         row=row,
         statistics=drawing.statistics(row.last_runs),
         standing=client.standing(),
@@ -106,6 +108,25 @@ def pipeline(
         tabs=TABS,
         **view,
     )
+
+
+def _twin(name: str, tab: Tab, view: Mapping[str, Any]) -> str:
+    """The call of the API that gives what a tab shows."""
+    path = f"/pipelines/{quote(name, safe='')}"
+    before = view["before"]
+    match tab:
+        case "grid":
+            return f"{path}/grid/states" + query({"runs": view["runs"], "before": before})
+        case "graph":
+            return f"{path}/graph"
+        case "runs":
+            return "/runs" + query({"pipeline": name, "cursor": before})
+        case "trends":
+            return f"{path}/durations"
+        case "definition":
+            return f"{path}/versions"
+        case "run":
+            return path
 
 
 def _definition(

@@ -26,4 +26,11 @@ def pipelines(request: Request, client: ClientDep) -> Response:
     listed: list[tuple[PipelineRow, Statistics]] = [
         (row, drawing.statistics(row.last_runs)) for row in rows
     ]
-    return page(request, "pipelines.html", pipelines=listed, standing=client.standing(), bars=BARS)
+    return page(
+        request,
+        "pipelines.html",
+        twin="/pipelines",
+        pipelines=listed,
+        standing=client.standing(),
+        bars=BARS,
+    )

@@ -6,20 +6,21 @@ Run: what became of one execution, job by job, and what can be done about it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import FileResponse, RedirectResponse
 
-from rush.domain.reasons import Reason, Situation, why, why_job
-from rush.domain.rows import AttemptRow, JobRow
+from rush.domain.reasons import Situation, why
+from rush.domain.redaction import redacted
+from rush.domain.rows import JobRow
 from rush.domain.states import JobState
 from rush.errors import NotFoundError
-from rush.store import job_reads, run_reads
+from rush.store import attention, job_reads, run_reads
 from rush.store.session import Session
+from rush.web.files import KINDS, SANDBOX, files_in, found
 from rush.web.guard import Role, needs
-from rush.web.redaction import redacted
+from rush.web.panel import Panel, panel_of
 from rush.web.rendering import page
 from rush.web.site import ClientDep, SiteDep
 
@@ -28,23 +29,17 @@ router = APIRouter()
 Tab = Literal["timeline", "graph", "logs", "data", "events"]
 TABS: tuple[Tab, ...] = ("timeline", "graph", "logs", "data", "events")
 
+#: What the API calls it.
+TWINS: dict[Tab, str] = {
+    "timeline": "timeline",
+    "graph": "graph",
+    "logs": "logs",
+    "data": "results",
+    "events": "events",
+}
+
 #: So many jobs are listed one by one; of more, those that somebody may have to look at.
 MOST_JOBS = 300
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Panel:
-    """One job, in the drawer."""
-
-    job: JobRow
-    attempts: tuple[AttemptRow, ...]
-    #: The one that is looked at; none where nothing has been tried.
-    attempt: AttemptRow | None
-    reason: Reason
-    params: dict[str, Any]
-    result: Any
-    has_result: bool
-    followers: tuple[str, ...]
 
 
 @router.get("/runs/{run_id}")
@@ -53,27 +48,30 @@ def run(
     *,
     request: Request,
     client: ClientDep,
+    site: SiteDep,
     run_id: int,
     tab: Tab = "timeline",
     job: str | None = None,
     attempt: int | None = None,
 ) -> Response:
-    def look(session: Session) -> tuple[Situation, Panel | None, list[Any], list[Any]]:
+    def look(session: Session) -> tuple[Situation, Panel | None, list[Any], list[Any], Any]:
         situation = run_reads.situation(session, run_id)
         if situation is None:
             raise NotFoundError(f"there is no run {run_id}")
         return (
             situation,
-            None if job is None else _panel(session, situation, job, attempt),
+            None if job is None else panel_of(session, situation, job, attempt, site.files),
             job_reads.results(session, run_id) if tab == "data" else [],
             job_reads.events(session, run_id) if tab == "events" else [],
+            attention.resolution(session, run_id),
         )
 
-    situation, panel, results, events = client.read_at_once(look)
+    situation, panel, results, events, resolution = client.read_at_once(look)
     reasons = why(situation)
     return page(
         request,
         "run.html",
+        twin=f"/runs/{run_id}/{TWINS[tab] if job is None else f'jobs/{job}'}",
         run=situation.run,
         params=redacted(situation.run.params),
         jobs=_worth_listing(situation.jobs),
@@ -82,11 +80,14 @@ def run(
         stuck=[each for each in situation.jobs if each.state is JobState.Stuck],
         about_run=[reason for reason in reasons if reason.job is None],
         reasons={reason.job: reason for reason in reasons},
+        resolution=resolution,
         standing=situation.standing,
         tab=tab,
         tabs=TABS,
         panel=panel,
-        results=[(row.job, redacted(row.value)) for row in results],
+        results=[
+            (row.job, redacted(row.value), files_in(site.files, row.value)) for row in results
+        ],
         events=events,
     )
 
@@ -99,22 +100,21 @@ def by_name(client: ClientDep, site: SiteDep, name: str, jobinstance: int) -> Re
     return RedirectResponse(f"{site.base}/runs/{run_id}", status_code=307)
 
 
-def _panel(session: Session, situation: Situation, name: str, attempt: int | None) -> Panel | None:
-    job = next((each for each in situation.jobs if each.name == name), None)
-    if job is None:
-        raise NotFoundError(f"{situation.run.name} has no job {name}")
-    attempts = tuple(run_reads.attempts(session, situation.run.id, job=name))
-    chosen = next((each for each in attempts if each.attempt == attempt), None)
-    result = run_reads.result(session, situation.run.id, name)
-    return Panel(
-        job=job,
-        attempts=attempts,
-        attempt=chosen or (attempts[-1] if attempts else None),
-        reason=why_job(job, situation),
-        params=redacted(job_reads.params(session, situation.run.id, name)),
-        result=None if result is None else redacted(result[0]),
-        has_result=result is not None and job.state is JobState.Complete,
-        followers=tuple(each.name for each in situation.jobs if name in each.predecessors),
+@router.get("/runs/{run_id}/files/{job}")
+@needs(Role.viewer)
+def file(client: ClientDep, site: SiteDep, run_id: int, job: str, name: str) -> FileResponse:
+    """A file that a job's result names, in a sandbox."""
+    result = client.read(run_reads.result, run_id, job)
+    path = None
+    if result is not None and site.files is not None and name in files_in(site.files, result[0]):
+        path = found(site.files, name)
+    if path is None:
+        raise NotFoundError(f"{job} of run {run_id} has no file of that name to be shown")
+    return FileResponse(
+        path,
+        media_type=KINDS[path.suffix.lower()],
+        content_disposition_type="inline",
+        headers={"Content-Security-Policy": SANDBOX, "Cache-Control": "no-store"},
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -36,17 +37,28 @@ def runs(
     state: Annotated[list[RunState] | None, Query()] = None,
     span: str = "",
     q: Annotated[str, Query(max_length=200)] = "",
+    unresolved: bool = False,
     before: int | None = None,
 ) -> Response:
     states = tuple(state or ())
     since = SPANS[span][1] if span in SPANS else None
-    wanted = RunFilter(pipeline=pipeline or None, states=states, since=since, text=q or None)
+    wanted = RunFilter(
+        pipeline=pipeline or None,
+        states=states,
+        since=since,
+        text=q or None,
+        unresolved=unresolved,
+    )
     rows = client.read(find_runs, wanted, limit=PAGE + 1, before=before)
     counts = client.read(count_runs, wanted)
     matching = sum(number for name, number in counts.items() if not states or name in states)
     return page(
         request,
         "runs.html",
+        twin="/runs"
+        + _twin(
+            pipeline=pipeline, state=states, since=since, q=q, unresolved=unresolved, cursor=before
+        ),
         runs=rows[:PAGE],
         older=rows[PAGE - 1].id if len(rows) > PAGE else None,
         counts=counts,
@@ -57,5 +69,11 @@ def runs(
         spans=SPANS,
         states=states,
         since=since,
-        filters={"pipeline": pipeline, "span": span, "q": q},
+        filters={"pipeline": pipeline, "span": span, "q": q, "unresolved": unresolved and 1},
     )
+
+
+def _twin(**asked: Any) -> str:
+    """The same question to the API."""
+    said = {name: value for name, value in asked.items() if value}
+    return "?" + urlencode(said, doseq=True) if said else ""

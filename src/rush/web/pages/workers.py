@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from rush.store import terms
 from rush.web.guard import Role, needs
+from rush.web.queues import queues
 from rush.web.rendering import page
 from rush.web.site import ClientDep
 
@@ -17,10 +18,13 @@ TERMS = 20
 @router.get("/workers")
 @needs(Role.viewer)
 def workers(request: Request, client: ClientDep) -> Response:
+    rows = client.workers()
     return page(
         request,
         "workers.html",
+        twin="/workers",
         standing=client.standing(),
-        workers=client.workers(),
+        workers=rows,
+        queues=queues(client, rows),
         terms=client.read(terms.terms, limit=TERMS),
     )

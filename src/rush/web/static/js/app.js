@@ -3,7 +3,7 @@
 import * as live from "./live.js";
 import { keys } from "./keys.js";
 import { palette } from "./palette.js";
-import { showPicked, pickAll, pickAllThatMatch } from "./picking.js";
+import { showChosen, showPicked, pickAll, pickAllThatMatch } from "./picking.js";
 import { showViews } from "./views.js";
 
 const THEMES = ["auto", "light", "dark"];
@@ -27,6 +27,8 @@ document.addEventListener("click", (event) => {
 document.addEventListener("change", (event) => {
   if (event.target.matches?.('input[name="run"]')) showPicked();
 });
+
+document.addEventListener("rush:select", (event) => showChosen(event.detail));
 
 document.addEventListener("submit", (event) => {
   const question = event.submitter?.dataset.confirm;

@@ -77,7 +77,9 @@ export function makeBox(job, at, href, stateful) {
     s("rect", { class: "gr-frame", width: at.width, height: at.height, rx: 2 }),
     s("rect", { class: "gr-stripe", width: 4, height: at.height }),
     stateful && shape,
-    s("text", { class: "gr-name", x: stateful ? 29 : 12, y: 18.5 }, name),
+    // A beginning is no word for who listens, nor are two texts that touch each other.
+    s("text", { class: "gr-name", x: stateful ? 29 : 12, y: 18.5, "aria-hidden": name === job.job ? null : "true" }, name),
+    " ",
     stateful && meta,
     stateful && done,
   );
@@ -106,5 +108,7 @@ export function tick(node) {
   const text = words.join(" · ");
   if (node.meta.textContent === text) return;
   node.meta.textContent = text;
-  node.element.setAttribute("aria-label", `${node.job.job}: ${words.join(", ").replace("×", "attempt ")}`);
+  const attempts = node.job.attempts ?? 0;
+  // What stands in the box, as it stands there, and then what it means.
+  node.element.setAttribute("aria-label", `${node.job.job} ${text}${attempts > 1 ? `, attempt ${attempts}` : ""}`);
 }

@@ -23,3 +23,18 @@ export function showPicked() {
     row.setAttribute("aria-selected", String(Boolean(row.querySelector('input[name="run"]')?.checked)));
   }
 }
+
+// The runs and jobs that were chosen on a grid: a form takes them on.
+export function showChosen({ runs, jobs }) {
+  const bar = document.getElementById("bulk-grid");
+  if (!bar) return;
+  bar.hidden = !runs.length && !jobs.length;
+  const field = (name, value) => Object.assign(document.createElement("input"), { type: "hidden", name, value });
+  bar.querySelector("[data-chosen]").replaceChildren(...runs.map((run) => field("run", run)), ...jobs.map((job) => field("job", job)));
+  const counted = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
+  bar.querySelector("[data-picked]").textContent = jobs.length ? `${counted(runs.length, "run")}, ${counted(jobs.length, "job")}` : counted(runs.length, "run");
+  const [retry, ...others] = bar.querySelectorAll("button");
+  retry.textContent = jobs.length ? "Run again from these jobs" : "Retry what is stuck";
+  retry.disabled = !runs.length;
+  for (const button of others) button.disabled = !runs.length || jobs.length > 0;
+}

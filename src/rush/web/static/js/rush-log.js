@@ -5,6 +5,7 @@
 
 import { stripped } from "./ansi.js";
 import { copy, h, safe, tool } from "./dom.js";
+import { isOn } from "./live.js";
 import { AT, ATTEMPT, JOB, LEVELS, LogStore, TEXT } from "./log-store.js";
 import { LogRows, ROW } from "./log-rows.js";
 import { Part } from "./part.js";
@@ -14,11 +15,16 @@ const PAGE = 2000;
 const LARGE_PAGE = 20_000;
 /** No element can be much higher; beyond, a pixel of the scrollbar is more than one of the log. */
 const MOST_HEIGHT = 8_000_000;
+/** After a change there are some more looks: so much later each, in milliseconds. */
+const AFTERWARDS = [1000, 2000, 5000, 10_000, 20_000];
 /** So many rows before its end, the page before is read. */
 const AHEAD = 200;
 
 class Log extends Part {
   store = new LogStore();
+  /** How often it was looked since something has changed. */
+  looks = 0;
+  later = 0;
   /** @type {string | null} */ first = null;
   /** @type {string | null} */ last = null;
   hasOlder = false;
@@ -71,7 +77,9 @@ class Log extends Part {
     this.resized = new ResizeObserver(() => this.onResize());
   }
 
-  connected() {
+  /** @param {AbortSignal} signal */
+  connected(signal) {
+    document.addEventListener("rush:changed", () => (this.looks = 0), { signal });
     if (matchMedia("(max-width: 480px)").matches) this.setAttribute("wrap", "");
     this.resized.observe(this.scroller);
   }
@@ -79,6 +87,7 @@ class Log extends Part {
   disconnected() {
     this.resized.disconnect();
     cancelAnimationFrame(this.frame);
+    clearTimeout(this.later);
   }
 
   /** @param {string} name */
@@ -150,6 +159,7 @@ class Log extends Part {
       this.rows.forget();
       [this.first, this.last, this.hasOlder, this.all, this.reading] = [null, null, false, false, false];
       this.take(await this.read(this.address({ limit: PAGE })), true);
+      this.lookAgain();
       return;
     }
     for (let more = true; more && this.isConnected; ) {
@@ -157,6 +167,15 @@ class Log extends Part {
       more = page.after && page.lines.length > 0;
       this.take(page, false);
     }
+    this.lookAgain();
+  }
+
+  /** Lines may be kept after what they tell of, and nobody tells of that. */
+  lookAgain() {
+    clearTimeout(this.later);
+    if (!isOn() || this.looks >= AFTERWARDS.length) return;
+    this.later = setTimeout(() => this.refresh(), AFTERWARDS[this.looks]);
+    this.looks += 1;
   }
 
   get data() {
