@@ -28,6 +28,7 @@ METRICS = {
     "insert_p50": Metric("W2 pickup by INSERT, p50", "ms", "less", 2),
     "insert_p99": Metric("W2 pickup by INSERT, p99", "ms", "less", 5),
     "short": Metric("W3 chain of 40 x fibo(10)", "s", "less", 0.03),
+    "short_first": Metric("the same, the first of all", "s", "less", 0.03),
     "long": Metric("W3 chain of 10 x fibo(33), times bare Python", "x", "less", 1.02),
     "pipelines": Metric("W4 1,000 runs of three jobs", "steps/s", "more", 15_000),
     "diamonds": Metric("W5 1,000 diamonds of four jobs", "jobs/s", "more", 8_000),
@@ -46,6 +47,8 @@ class Sizes:
     runs: int = 1_000
     samples: int = 200
     short: int = 40
+    #: Short chains that are counted, after the first.
+    chains: int = 5
     long: int = 10
     diamonds: int = 1_000
     #: With the first and the last, as many jobs as a definition may have.

@@ -116,6 +116,9 @@ def _notes(sitting: Sitting) -> Iterator[str]:
         yield "**Only a trial, of smaller workloads than the rows name: these values say nothing.**"
     rounds = max(map(len, sitting.rounds.values()))
     yield f"Medians of {rounds} rounds (least to most). 0.5x is half as good as {next(iter(sitting.rounds))}."
+    for product in sitting.rounds:
+        if alone := sitting.values(product, "insert_alone"):
+            yield f"An INSERT into a table of its own, after the rest of W2: p50 {spread(alone)} ms."
     for what in ("at", "commit", "machine", "server", "python", "sizes"):
         yield f"- {what}: {about[what]}"
     for name, product in about["products"].items():

@@ -149,6 +149,17 @@ class Rush:
     def insert(self) -> None:
         self.connection.execute("INSERT INTO rush.run_request (pipeline) VALUES ('pickup')")
 
+    def bare_inserts(self, samples: int) -> list[float]:
+        """Milliseconds of an INSERT that concerns nobody, after the same rest: what no pickup is below."""
+        self.connection.execute("CREATE TABLE IF NOT EXISTS public.bare (at timestamptz)")
+        found = []
+        for _ in range(samples):
+            rest()
+            began = time.monotonic()
+            self.connection.execute("INSERT INTO public.bare VALUES (now())")
+            found.append((time.monotonic() - began) * 1000)
+        return found
+
     # What the tables say ----------------------------------------------------------------
 
     def newest_run(self) -> int:

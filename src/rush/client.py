@@ -163,25 +163,30 @@ class Client:
         """
         Something that is done in the block, noted in `audit` before and after, with the requests
         that it makes. Within another it is a part of that. What only makes requests need not
-        be one: those are rows themselves.
+        be one: those are rows themselves. What was asked for by a wrong name, or with what cannot
+        be right, is no deed, and leaves nothing.
         """
         if self._made is not None:
             yield
             return
         deed = self._begin_deed(action, target, detail, why)
         made = self._made = []
-        outcome = "failed"
+        outcome: str | None = "failed"
         try:
             yield
             outcome = "done"
         except RushError as error:
-            outcome = f"failed: {error}"
+            was_wrong = isinstance(error, NotFoundError | ConfigurationError) and not made
+            outcome = None if was_wrong else f"failed: {error}"
             raise
         finally:
             self._made = None
             # Where the database has gone, nobody knows what came of it.
             with suppress(DatabaseError):
-                self.write(audit.end_deed, deed, outcome, made)
+                if outcome is None:
+                    self.write(audit.withdraw_deed, deed)
+                else:
+                    self.write(audit.end_deed, deed, outcome, made)
 
     def _begin_deed(
         self, action: str, target: str, detail: Mapping[str, Any] | None, why: str
@@ -345,6 +350,8 @@ class Client:
     def _switch(self, action: str, pipeline: str | None, paused: bool, *, why: str) -> None:
         if pipeline is not None:
             check_text(pipeline, "pipeline")
+            if fault_of_name(pipeline):
+                raise self._no_pipeline(pipeline)
         with self.deed(action, pipeline or "everything", why=why):
             self._set_paused(pipeline, paused)
 
@@ -352,9 +359,7 @@ class Client:
         if pipeline is None:
             self.write(Session.run, "set_all_paused", paused=paused)
             return
-        if fault_of_name(pipeline) or not self.write(
-            Session.many, "set_paused", name=pipeline, paused=paused
-        ):
+        if not self.write(Session.many, "set_paused", name=pipeline, paused=paused):
             raise self._no_pipeline(pipeline)
 
     def _no_pipeline(self, name: str) -> NotFoundError:
@@ -374,11 +379,13 @@ class Client:
     def drain(self, worker: str, *, why: str = "") -> None:
         """Let a worker take no more jobs. Raises NotFoundError for one that is not alive."""
         check_text(worker, "worker")
+        if fault_of_name(worker):
+            raise self._not_alive(worker)
         with self.deed("drain", f"worker {worker}", why=why):
             self._drain(worker)
 
     def _drain(self, worker: str) -> None:
-        worker_id = None if fault_of_name(worker) else self.write(workers.drain, worker)
+        worker_id = self.write(workers.drain, worker)
         if worker_id is not None:
             self._ring(worker_id)
         elif not any(
@@ -394,12 +401,12 @@ class Client:
         """
         if worker is not None:
             check_text(worker, "worker")
+            if fault_of_name(worker):
+                raise self._not_alive(worker)
         with self.deed("reload", f"worker {worker}" if worker else "all workers", why=why):
             return self._reload(worker)
 
     def _reload(self, worker: str | None) -> list[str]:
-        if worker is not None and fault_of_name(worker):
-            raise self._not_alive(worker)
         asked = self.write(workers.request_reload, worker)
         if worker is not None and not asked:
             raise self._not_alive(worker)

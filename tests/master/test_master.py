@@ -15,9 +15,11 @@ import pytest
 from rush.config import Settings
 from rush.domain.records import Handed
 from rush.master import master as loop
+from rush.master import requests
 from rush.master.master import Master
 from rush.master.retention import Retention
 from rush.master.tasks import Round
+from rush.store.master_token import TermOver
 from rush.store.wire import Wire
 from tests.support.kernel import CHAIN, Kernel
 from tests.support.waiting import wait_for
@@ -120,8 +122,30 @@ def test_queues_that_are_new_are_served_with_the_next_request(
     wait_for(lambda: shared.held(worker), what="the job to be assigned")
 
 
+def test_what_an_old_term_has_sent_comes_to_nothing(shared: Kernel, database: str):
+    """
+    Fence, statements and commit travel together, and the fence fails for all of them. The session
+    is as good as before.
+    """
+    shared.define(CHAIN)
+    worker = shared.worker()
+    shared.request()
+    with psycopg.connect(database, autocommit=True) as connection:
+        wire = Wire(connection, "rush")
+
+        old = Round(session=wire, term=shared.term - 1, own=worker, room=5)
+        with pytest.raises(TermOver):
+            requests.admit(old)
+        assert (old.handed, shared.one("SELECT count(*) FROM rush.run")) == ([], 0)
+
+        present = Round(session=wire, term=shared.term, own=worker, room=5)
+        assert requests.admit(present)
+        assert [each.claim for each in present.handed] == shared.held(worker)
+
+
+@pytest.mark.parametrize("room", [0, 1], ids=["assigned", "with its run"])
 def test_workers_are_told_whatever_becomes_of_the_rest_of_the_round(
-    shared: Kernel, alone, lead, monkeypatch: pytest.MonkeyPatch
+    shared: Kernel, alone, lead, monkeypatch: pytest.MonkeyPatch, room: int
 ):
     """
     What has been handed out is told before a later task can fail, or take long.
@@ -136,10 +160,45 @@ def test_workers_are_told_whatever_becomes_of_the_rest_of_the_round(
     shared.request()
     told: list[Handed] = []
 
-    lead(bind=lambda master: master.bind(worker.id, lambda: None, told.extend))
+    lead(
+        bind=lambda master: master.bind(
+            worker, ring=lambda: None, hand=told.extend, room=lambda: room
+        )
+    )
 
     wait_for(lambda: told, what="the worker to be told")
     assert [each.claim for each in told] == shared.held(worker)
+
+
+def test_runs_are_made_as_fast_as_the_only_worker_takes_them(
+    shared: Kernel, alone, lead, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    With many requests and one worker that takes short jobs far ahead, no more runs are made than
+    it has room for, until it rings; all of them are handed to it.
+    """
+    monkeypatch.setattr(loop, "FILLED_PAUSE", 60)
+    shared.define({"a": []})
+    worker = shared.worker()
+    shared.sql("DELETE FROM rush.worker WHERE name <> %s", worker.name)
+    for _ in range(250):
+        shared.request()
+    told: list[Handed] = []
+    room = 100
+
+    master = lead(
+        bind=lambda master: master.bind(
+            worker, ring=lambda: None, hand=told.extend, room=lambda: room
+        )
+    )
+    wait_for(lambda: master.wants_room < float("inf"), what="the master to wait for room")
+    assert (len(told), shared.one("SELECT count(*) FROM rush.run")) == (100, 100)
+
+    room = 1000
+    master.ring()
+
+    wait_for(lambda: len(told) == 250, what="the rest")
+    assert [each.claim.key for each in told] == sorted(each.claim.key for each in told)
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ from tests.models.model import (
     Token,
 )
 from tests.models.world import Tables, World
-from tests.support.kernel import outcome
+from tests.support.kernel import attempt_of, outcome
 
 
 class Held(NamedTuple):
@@ -375,13 +375,33 @@ class Both:
         if self._acts(term, lambda round: retries.retry(round, poison_limit=POISON_LIMIT)):
             self.model.retry()
 
-    def decide(self, term: Term) -> None:
-        """Judge the requests."""
-        if self._acts(term, lambda round: requests.admit(round) or requests.take(round)):
-            rows = self.world.read().requests
-            made = {row[0]: row[2] for row in rows if row[1] == "Accepted"}
-            if not self.model.admit_plain(made):
-                self.model.take(made, {row[0]: row[3] for row in rows})
+    def decide(self, term: Term, own: Registration | None = None, room: int = 0) -> list[Held]:
+        """Judge the requests. What is new may be handed to the master's own worker at once."""
+        handed: list[Claim] = []
+
+        def judge(round: Round) -> None:
+            round.own, round.room = own, room
+            all_plain = requests.admit(round)
+            handed.extend(each.claim for each in round.handed)
+            if not all_plain:
+                requests.take(round)
+
+        before = self.model.ready()
+        open_to = own is not None and not before and self.model.is_next(own.name, own.generation)
+        if not self._acts(term, judge):
+            assert not handed
+            return []
+        rows = self.world.read().requests
+        made = {row[0]: row[2] for row in rows if row[1] == "Accepted"}
+        all_plain = self.model.admit_plain(made)
+        new = {key: rank for key, rank in self.model.ready().items() if key not in before}
+        self.model.hand_out(new, self._given(), room if open_to else 0)
+        if not all_plain:
+            self.model.take(made, {row[0]: row[3] for row in rows})
+        if own is None:
+            return []
+        self.world.tally["first jobs handed to the master's own worker"] += len(handed)
+        return self._kept(own, handed)
 
     def apply_pauses(self, term: Term) -> None:
         if self._acts(term, waiting.Pauses().apply):
@@ -538,8 +558,7 @@ class Both:
             worker=who.name,
             generation=who.generation,
             code="c0de",
-            attempt=claim,
-            began=0,
+            attempt=attempt_of(claim),
             result=json.dumps(claim.token),
         )
 

@@ -526,6 +526,11 @@ class Model:
             if self.takes(name, worker.generation)
         }
 
+    def is_next(self, name: str, generation: int) -> bool:
+        """Whether what is made now may be this worker's: no other one has a free slot."""
+        others = [free for other, free in self.seats().items() if other != name]
+        return self.takes(name, generation) and not any(others)
+
     # Requests -----------------------------------------------------------------------------
 
     def pending(self) -> dict[int, Request]:

@@ -295,6 +295,12 @@ class Protocol(RuleBasedStateMachine):
         """One of the master's tasks, in a term that may be over."""
         getattr(self.both, task)(term)
 
+    @rule(target=claims, term=terms, own=registrations, asked=PIPELINES, room=st.integers(1, 3))
+    def make_and_hand_out(self, term: Term, own: Registration, asked: str, room: int) -> Any:
+        """Requests become runs, whose first jobs are the master's own worker's at once."""
+        self.both.ask(asked)
+        return multiple(*self.both.decide(term, own, room))
+
     @precondition(lambda self: len(self.both.terms) > 1)
     @rule(data=st.data(), task=st.sampled_from(TASKS))
     def act_too_late(self, data: st.DataObject, task: str) -> None:

@@ -123,6 +123,14 @@ class Kernel:
     def take(self) -> Round:
         return self._perform(lambda round: requests.admit(round) or requests.take(round))
 
+    def admit(self, own: Registration, *, room: int) -> Round:
+        """Make runs of plain requests, with a worker of the master's own that has so much room."""
+        round = self.round()
+        round.own, round.room = own, room
+        requests.admit(round)
+        self.check_counts()
+        return round
+
     def release(self) -> Round:
         return self._perform(finish.release)
 
@@ -241,10 +249,7 @@ class Kernel:
             worker=who.name,
             generation=who.generation,
             code="c0de",
-            attempt=SimpleNamespace(
-                **claim.key._asdict(), token=claim.token, claim_id=claim.claim_id
-            ),
-            began=0,
+            attempt=attempt_of(claim),
             result=None if result is None else json.dumps(result),
         )
         self.check_counts()
@@ -355,6 +360,13 @@ class Kernel:
             self.one(f"SELECT count(*) FROM rush.{table} WHERE run_id = %s", run)
             for table in ("run_state", "finished", "run_job")
         )
+
+
+def attempt_of(claim: Claim) -> Any:
+    """The attempt at a job that has been handed out, begun just now."""
+    return SimpleNamespace(
+        **claim.key._asdict(), token=claim.token, claim_id=claim.claim_id, began=time.monotonic()
+    )
 
 
 def outcome(claim: Claim, state: OutcomeState = "Complete", **fields: Any) -> Outcome:

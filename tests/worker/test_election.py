@@ -16,6 +16,9 @@ from rush.store.session import Session
 from rush.store.workers import Identity, Registration
 from tests.support.waiting import wait_for
 
+#: How a transaction of the master's is fenced.
+HOW = pytest.mark.parametrize("how", ["transaction", "sending"])
+
 
 class Candidate:
     """A worker with a session of its own."""
@@ -49,6 +52,11 @@ class Candidate:
 
     def transaction(self, term: int):
         return Round(session=self.session, term=term).transaction()
+
+    def fenced(self, how: str, term: int):
+        """A transaction whose answers are read within it, or only after its end."""
+        round = Round(session=self.session, term=term)
+        return round.sending() if how == "sending" else round.transaction()
 
     def token(self) -> Any:
         return self.session.connection.execute(
@@ -244,7 +252,8 @@ def test_a_holder_whose_session_is_gone_is_followed_before_its_lease_is_over(
     assert not master_token.master(two.session).session_gone
 
 
-def test_a_transaction_of_an_old_term_writes_nothing(one: Candidate, two: Candidate):
+@HOW
+def test_a_transaction_of_an_old_term_writes_nothing(one: Candidate, two: Candidate, how: str):
     """
     Once there is a new term, what an old one would write is rolled back.
     """
@@ -252,10 +261,10 @@ def test_a_transaction_of_an_old_term_writes_nothing(one: Candidate, two: Candid
     one.expire()
     assert two.stand() == 2
 
-    with pytest.raises(TermOver), one.transaction(1):
+    with pytest.raises(TermOver), one.fenced(how, 1):
         one.pause_all()
     assert one.session.connection.execute("SELECT paused FROM rush.control").fetchone() == (False,)
-    with two.transaction(2):
+    with two.fenced(how, 2):
         two.pause_all()
     assert one.session.connection.execute("SELECT paused FROM rush.control").fetchone() == (True,)
 
@@ -271,8 +280,9 @@ def test_a_lease_that_is_over_is_not_yet_another_term(one: Candidate):
         one.pause_all()
 
 
+@HOW
 def test_a_take_over_waits_for_what_the_old_term_has_open(
-    one: Candidate, two: Candidate, meanwhile, until_it_waits
+    one: Candidate, two: Candidate, meanwhile, until_it_waits, how: str
 ):
     """
     No new term begins while a transaction of the old one is open.
@@ -280,7 +290,7 @@ def test_a_take_over_waits_for_what_the_old_term_has_open(
     assert one.stand() == 1
     one.expire()
 
-    with one.transaction(1):
+    with one.fenced(how, 1):
         one.pause_all()
         standing = meanwhile(two.stand)
         until_it_waits(two)
@@ -289,8 +299,9 @@ def test_a_take_over_waits_for_what_the_old_term_has_open(
     assert standing.result(timeout=10) == 2
 
 
+@HOW
 def test_a_transaction_waits_for_a_take_over_and_is_too_late(
-    one: Candidate, two: Candidate, meanwhile, until_it_waits
+    one: Candidate, two: Candidate, meanwhile, until_it_waits, how: str
 ):
     """
     A transaction that begins while a new term does is one of an old term.
@@ -299,7 +310,7 @@ def test_a_transaction_waits_for_a_take_over_and_is_too_late(
     one.expire()
 
     def write() -> None:
-        with one.transaction(1):
+        with one.fenced(how, 1):
             one.pause_all()
 
     with two.session.connection.transaction():

@@ -156,17 +156,20 @@ def test_an_answer_that_does_not_come_in_time_is_lost(shared: Kernel, proxy: Pro
 
 
 def test_an_outcome_that_cannot_be_stored_fails_alone(talk: Talk):
-    """The attempt whose result is no JSON has failed; the others of its report are complete."""
+    """The attempt whose result is no JSON has failed, with its log; the others of its report are complete."""
     talk.kernel.define({"a": [], "b": []})
     run = talk.kernel.start()
     good, bad = talk.claim(2)
 
-    assert talk.say(talk.report(outcome(good), outcome(bad, result="{")))
+    assert talk.say(talk.report(outcome(good), outcome(bad, result="{", log="its last words")))
     reply = talk.answer()
 
     assert reply.overtaken == []
     assert talk.kernel.ended(run) == [good.job]
     assert talk.kernel.ended(run, "Failed") == [bad.job]
+    assert talk.kernel.one("SELECT log FROM rush.archive WHERE job = %s", bad.job) == (
+        "its last words"
+    )
     assert talk.say(talk.report(want=1)), "the connection is as good as before"
     talk.answer()
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from rush.worker.runner import die_with_parent
 from rush.worker.template import Child, Template
 from tests.support.waiting import wait_for
 
@@ -121,3 +122,15 @@ def test_a_runner_dies_when_its_lifeline_does(template: Template):
 
     wait_for(fork.child.has_ended, what="the end of a runner without a supervisor")
     fork.close()
+
+
+def test_a_runner_notices_that_its_template_has_died_already():
+    """One whose template was killed before the kernel had been asked to tell of it ends by itself."""
+    pid = os.fork()
+    if pid == 0:
+        die_with_parent(os.getpid())
+        os._exit(0)
+
+    _, status = os.waitpid(pid, 0)
+
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 
 from rush.domain.records import Claim
 from rush.store.workers import Registration
 from rush.worker.runner import Greeting, Overtaken, Transaction
-from tests.support.kernel import CHAIN, Kernel, shared
+from tests.support.kernel import CHAIN, Kernel, attempt_of, shared
 
 __all__ = ["shared"]
 
@@ -31,16 +27,11 @@ def begun(database: str, worker: Registration, claim: Claim) -> Transaction:
             max_log_line=1000,
             max_log_bytes=100_000,
             max_result_bytes=10_000,
-        )
+        ),
+        attempt_of(claim),
     )
     own.connection.execute("INSERT INTO public.effect VALUES (%s)", [claim.token])
     return own
-
-
-def attempt_of(claim: Claim) -> Any:
-    return SimpleNamespace(
-        **claim.key._asdict(), token=claim.token, claim_id=claim.claim_id, began=time.monotonic()
-    )
 
 
 @pytest.fixture
@@ -62,7 +53,7 @@ def test_what_was_written_comes_with_the_completion(shared: Kernel, database: st
     own = begun(database, worker, claim)
     assert shared.one("SELECT count(*) FROM public.effect") == 0
 
-    own.complete(attempt_of(claim), None)
+    own.complete(None)
     own.close()
 
     assert shared.one("SELECT token FROM public.effect") == claim.token
@@ -78,8 +69,30 @@ def test_what_an_overtaken_attempt_wrote_is_gone(shared: Kernel, database: str, 
     shared.bury(worker)
 
     with pytest.raises(Overtaken):
-        own.complete(attempt_of(claim), None)
+        own.complete(None)
     own.close()
 
     assert shared.one("SELECT count(*) FROM public.effect") == 0
     assert shared.archive(claim.run_id) == [("a", 1, 1, "Failed")]
+
+
+@pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+def test_nobody_touches_the_row_of_a_job_that_writes(shared: Kernel, database: str, level: str):
+    """
+    Its worker marks what runs for longer than a moment; the row of this one is marked before its
+    transaction begins, so that it completes at any level.
+    """
+    shared.sql("CREATE TABLE public.effect (token bigint)")
+    shared.define(CHAIN)
+    worker = shared.worker()
+    run = shared.start()
+    (claim,) = shared.claim(worker)
+    name = shared.session.connection.info.dbname
+    shared.sql(f"ALTER DATABASE {name} SET default_transaction_isolation = '{level}'")
+    own = begun(database, worker, claim)
+
+    shared.begin(worker, claim)
+    own.complete(None)
+    own.close()
+
+    assert shared.archive(run) == [("a", 1, 1, "Complete")]

@@ -85,6 +85,8 @@ def run(
         make_sure_of(check_name(pipeline, "pipeline"), client, context.project, out)
         if params:
             warn_of_params(params, client.pipeline(pipeline).definition, out)
+        if job is not None:
+            check_name(job, "job")
         asked = {"params": params, "job": job, "jobinstance": instance}
         detail = {name: value for name, value in asked.items() if value}
         with client.deed("run", pipeline, detail or None, why=why):

@@ -14,7 +14,7 @@ def assign(round: Round) -> None:
     queue_sets = round.queue_sets
     if queue_sets is None:
         queue_sets = runs.queue_sets(round.session)
-    with round.transaction() as session:
+    with round.sending() as session:
         handed = [runs.assign(session, queue_set) for queue_set in queue_sets]
     for some in handed:
         round.handed += some()

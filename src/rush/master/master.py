@@ -24,6 +24,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -41,6 +42,7 @@ from rush.store import runs
 from rush.store.master_token import TermOver
 from rush.store.session import channel
 from rush.store.wire import Wire
+from rush.store.workers import Registration
 
 log = logging.getLogger("rush.master")
 
@@ -51,6 +53,10 @@ BURY_ALONE_EVERY = 60.0
 #: How long to rest after a round that failed, in seconds, and after many.
 PAUSE = 0.5
 LONGEST_PAUSE = 5.0
+#: How long the only worker may take to begin enough of what it was handed, in seconds.
+FILLED_PAUSE = 0.05
+#: More than any worker has.
+NO_ROOM = float("inf")
 
 
 class Master:
@@ -67,9 +73,10 @@ class Master:
         os.set_blocking(self._wake_writing, False)
         self._term: int | None = None
         self._trusted_until = 0.0
-        self._ring_own: Callable[[], None] = lambda: None
-        self._hand_own: Callable[[list[Handed]], None] = lambda handed: None
-        self._own_id = 0
+        self._own: _Own | None = None
+        self._wants_room = NO_ROOM
+        #: No other worker was there at the last look.
+        self._alone = False
         self._thread: threading.Thread | None = None
 
     # What the election says ---------------------------------------------------------------
@@ -102,12 +109,23 @@ class Master:
         return self._term is not None
 
     def bind(
-        self, worker_id: int, ring: Callable[[], None], hand: Callable[[list[Handed]], None]
+        self,
+        own: Registration,
+        *,
+        ring: Callable[[], None],
+        hand: Callable[[list[Handed]], None],
+        room: Callable[[], int],
     ) -> None:
-        """The worker in this same process is told by a call, and need not look what it was handed."""
-        self._own_id = worker_id
-        self._ring_own = ring
-        self._hand_own = hand
+        """
+        The worker in this same process: it is told by calls, need not look what it was handed,
+        and says for how many new jobs it has room.
+        """
+        self._own = _Own(own, ring, hand, room)
+
+    @property
+    def wants_room(self) -> float:
+        """Ring it when the worker of this process has room for so many new jobs."""
+        return self._wants_room
 
     # The loop -----------------------------------------------------------------------------
 
@@ -179,17 +197,24 @@ class Master:
     def _round(self, session: Wire, term: int, tasks: Tasks, *, rung: bool) -> float:
         """One round. Returns how many seconds to rest."""
         round = Round(session=session, term=term, queue_sets=tasks.queue_sets)
+        self._wants_room = NO_ROOM
+        if (own := self._own) is not None:
+            round.own, round.room = own.registration, own.room()
+            if self._alone:
+                # What it has no room for waits, and nobody else could be handed anything.
+                round.queue_sets = []
         # Before the look at what there is: this is what bells ring for, and somebody waits for it.
         all_plain = rung and requests.admit(round)
         self._tell_workers(round)
         outlook = runs.outlook(session)
+        self._alone = outlook.workers == 1
         if outlook.requested and not rung:
             # A bell was lost.
             return 0.0
         # Workers that have come since serve queues that nothing was handed out for.
-        all_plain = all_plain and outlook.queue_sets == round.queue_sets
+        handed_out = all_plain and outlook.queue_sets == round.queue_sets
         round.queue_sets = outlook.queue_sets
-        for task in tasks.due(outlook, all_plain=all_plain):
+        for task in tasks.due(outlook, all_plain=all_plain, handed_out=handed_out):
             if self._term != term or not self._trusted:
                 log.warning("term %s is not trusted any more", term)
                 break
@@ -198,23 +223,44 @@ class Master:
         if round.watchers:
             session.notify(channel(session.schema, "runs"))
         if round.more:
-            return 0.0
+            return self._pace(round)
         return tasks.rest(outlook)
+
+    def _pace(self, round: Round) -> float:
+        """
+        How long to rest while there is more to do. Runs are made as fast as the only worker begins
+        them, as long as it does so fast: what it is handed as it is made is written once less.
+        """
+        if not (self._alone and round.filled and round.room >= requests.WORTHWHILE):
+            return 0.0
+        self._wants_room = requests.ADMITTED
+        return FILLED_PAUSE
 
     def _tell_workers(self, round: Round) -> None:
         """Nobody waits for what else this round has to do."""
-        own = [each for each in round.handed if each.worker_id == self._own_id]
-        if own:
-            self._hand_own(own)
-        if self._own_id in round.workers:
-            self._ring_own()
         others = round.workers | {each.worker_id for each in round.handed}
-        others.discard(self._own_id)
+        if (own := self._own) is not None:
+            handed = [each for each in round.handed if each.worker_id == own.registration.id]
+            if handed:
+                own.hand(handed)
+            if own.registration.id in round.workers:
+                own.ring()
+            others.discard(own.registration.id)
         if others:
             schema = round.session.schema
             round.session.notify(*(channel(schema, "worker", each) for each in sorted(others)))
         round.handed.clear()
         round.workers.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """The worker of the master's own process, and what it can be told and asked."""
+
+    registration: Registration
+    ring: Callable[[], None]
+    hand: Callable[[list[Handed]], None]
+    room: Callable[[], int]
 
 
 class Tasks:
@@ -237,8 +283,13 @@ class Tasks:
         #: The sets of queues that workers served at the last look.
         self.queue_sets: list[str] = []
 
-    def due(self, outlook: Any, *, all_plain: bool) -> list[Callable[[Round], None]]:
-        """The tasks that have something to do, in their order; plain requests are not among it."""
+    def due(
+        self, outlook: Any, *, all_plain: bool, handed_out: bool
+    ) -> list[Callable[[Round], None]]:
+        """
+        The tasks that have something to do, in their order. Where all requests were plain they
+        have been taken; what is Ready may have been handed out already.
+        """
         now = time.monotonic()
         self.queue_sets = outlook.queue_sets
         tasks: list[Callable[[Round], None]] = []
@@ -259,7 +310,7 @@ class Tasks:
         if outlook.next_ready is not None and outlook.next_ready <= outlook.now:
             tasks.append(waiting.wake)
         # What is released or asked for in this round is handed out in this round.
-        if tasks or (outlook.ready and not all_plain):
+        if tasks or (outlook.ready and not handed_out):
             tasks.append(assign.assign)
         if now >= self._bury_at(outlook):
             self._buried_at = now

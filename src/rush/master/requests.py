@@ -31,6 +31,8 @@ log = logging.getLogger("rush.master")
 
 #: So many requests become runs at once: few enough that workers begin before all of them have.
 ADMITTED = 500
+#: No more than the master's own worker has room for, where that is so much at least.
+WORTHWHILE = 100
 
 
 def compile_versions(round: Round) -> None:
@@ -61,19 +63,22 @@ def admit(round: Round) -> bool:
     Make runs of the plain requests at the head of the line, and hand out what is Ready: one
     round trip, with which every round begins. Says whether there was nothing but plain ones.
     """
+    limit = ADMITTED if round.room < WORTHWHILE else min(ADMITTED, round.room)
     try:
-        with round.transaction() as session:
-            admitted = requests.admit_next(session, limit=ADMITTED)
-            handed = [runs.assign(session, queue_set) for queue_set in round.queue_sets or ()]
+        with round.sending() as session:
+            answer = requests.admit_next(session, limit=limit, own=round.own, room=round.room)
+            assigned = [runs.assign(session, queue_set) for queue_set in round.queue_sets or ()]
+        admitted = answer()
     except psycopg.DataError as error:
         log.warning("a request cannot be taken: %s", error)
         return False
-    for some in handed:
-        round.handed += some()
-    made, seen = admitted()
-    round.watchers |= made > 0
-    round.more |= made == ADMITTED
-    return 0 < made == seen
+    round.handed += admitted.handed
+    for handed in assigned:
+        round.handed += handed()
+    round.watchers |= admitted.made > 0
+    round.filled = admitted.made == limit
+    round.more |= round.filled
+    return 0 < admitted.made == admitted.seen
 
 
 def take(round: Round) -> None:

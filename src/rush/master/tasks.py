@@ -5,7 +5,9 @@ A task is one transaction of set-based statements. Its first statement is the fe
 takes FOR KEY SHARE on the master's token in this term, so that a new term cannot begin
 while the transaction is open. A transaction of an old term finds no row, and is rolled
 back. The fence is sent together with what follows it and its answer is looked at before
-the commit: what an old term has written by then goes with the rollback.
+the commit: what an old term has written by then goes with the rollback. Where nothing is
+looked at before the end, a term that is over is an error of the fence itself, so that fence,
+statements and commit are one round trip (`Round.sending`).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from rush.domain.records import Handed
 from rush.store import master_token
 from rush.store.master_token import TermOver
 from rush.store.session import Session
+from rush.store.workers import Registration
 
 #: No task takes more rows than this at once; it is called again while there are more.
 BATCH = 2000
@@ -29,6 +32,9 @@ class Round:
 
     session: Session
     term: int
+    #: The worker of the master's own process, and how many new jobs it takes at once.
+    own: Registration | None = None
+    room: int = 0
     workers: set[int] = field(default_factory=set[int])
     #: What has been handed out, and nobody has been told.
     handed: list[Handed] = field(default_factory=list[Handed])
@@ -36,6 +42,8 @@ class Round:
     queue_sets: list[str] | None = None
     #: Runs have come to rest, or new ones have begun: watchers want to know.
     watchers: bool = False
+    #: So many runs were made at once that there are more to make.
+    filled: bool = False
     #: A task has left something undone: the next round comes at once.
     more: bool = False
 
@@ -47,3 +55,11 @@ class Round:
             yield self.session
             if not held():
                 raise TermOver(f"term {self.term} is over")
+
+    @contextmanager
+    def sending(self) -> Generator[Session]:
+        """The same in one round trip, for what looks at no answer before its end."""
+        with self.session.sending():
+            insisted = master_token.insist(self.session, self.term)
+            yield self.session
+        insisted()

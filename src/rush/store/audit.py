@@ -113,6 +113,11 @@ def end_deed(session: Session, deed: int, outcome: str, requests: Iterable[int] 
     session.run("end_deed", id=deed, outcome=outcome, requests=array(requests))
 
 
+def withdraw_deed(session: Session, deed: int) -> None:
+    """It was none: what was asked for could not be."""
+    session.run("withdraw_deed", id=deed)
+
+
 def deeds(
     session: Session,
     *,

@@ -155,8 +155,8 @@ def results_before(session: Session, run_id: int) -> dict[str, Any]:
     return {row.job: row.value for row in session.many("results_before", run_id=run_id)}
 
 
-class Finishing(Protocol):
-    """The attempt that a job's own transaction completes."""
+class OwnAttempt(Protocol):
+    """An attempt with a transaction of its own, which is on another connection than reports."""
 
     run_id: int
     job: str
@@ -164,6 +164,37 @@ class Finishing(Protocol):
     round: int
     token: int
     claim_id: int
+    #: On this machine's monotonic clock.
+    began: float
+
+
+def begin_alone(
+    connection: Connection,
+    schema: str,
+    *,
+    worker: str,
+    generation: int,
+    attempt: OwnAttempt,
+) -> None:
+    """
+    Mark a job as Running before a transaction of its own begins: nobody touches its row while that
+    is open, so it completes at REPEATABLE READ too.
+    """
+    with connection.transaction():
+        # Above this level it could fail where the worker marks the same row at the same moment.
+        connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        Session(connection, schema, prepare=False).run(
+            "mark_running",
+            worker=worker,
+            generation=generation,
+            run_ids=numbers([attempt.run_id]),
+            jobs=array([attempt.job]),
+            items=numbers([attempt.item]),
+            rounds=numbers([attempt.round]),
+            tokens=numbers([attempt.token]),
+            claim_ids=numbers([attempt.claim_id]),
+            began=numbers([time.monotonic() - attempt.began]),
+        )
 
 
 def complete_within(
@@ -173,12 +204,11 @@ def complete_within(
     worker: str,
     generation: int,
     code: str,
-    attempt: Finishing,
-    began: float,
+    attempt: OwnAttempt,
     result: str | None,
 ) -> bool:
     """
-    Complete a job inside the caller's open transaction. `began` is seconds ago.
+    Complete a job inside the caller's open transaction.
     False: the attempt is no longer this worker's, and the caller must roll back.
     """
     row = Session(connection, schema, prepare=False).one(
@@ -192,7 +222,7 @@ def complete_within(
         round=attempt.round,
         token=attempt.token,
         claim_id=attempt.claim_id,
-        began=began,
+        began=time.monotonic() - attempt.began,
         result=result,
     )
     return row is not None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from psycopg import errors as pg
+
 from rush.store.session import Session
 from rush.store.workers import Registration
 
@@ -61,6 +63,25 @@ def fence(session: Session, term: int) -> Callable[[], bool]:
     """
     rows = session.send("fence", term=term)
     return lambda: bool(rows())
+
+
+def insist(session: Session, term: int) -> Callable[[], None]:
+    """
+    Send the fence of a transaction whose answers are read after its end. What is returned
+    waits for the answer, and raises TermOver where the term was: nothing of it is left then.
+    """
+    try:
+        rows = session.send("insist", term=term)
+    except pg.DivisionByZero as error:
+        raise TermOver(f"term {term} is over") from error
+
+    def insisted() -> None:
+        try:
+            rows()
+        except pg.DivisionByZero as error:
+            raise TermOver(f"term {term} is over") from error
+
+    return insisted
 
 
 def master(session: Session) -> Any:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import secrets
+import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from rush.domain.records import Claim, Handed
 from rush.store.session import Session, array
+from rush.store.workers import Registration
 
 
 def submit(
@@ -45,13 +49,44 @@ def pending_requests(session: Session, *, limit: int) -> list[Any]:
     return session.many("pending_requests", limit=limit)
 
 
-def admit_next(session: Session, *, limit: int) -> Callable[[], tuple[int, int]]:
+class Admitted(NamedTuple):
+    """What has become of the plain requests at the head of the line."""
+
+    #: How many have become runs, and how many requests were looked at.
+    made: int
+    seen: int
+    #: Their first jobs, where the master's own worker has them already.
+    handed: list[Handed]
+
+
+def admit_next(
+    session: Session, *, limit: int, own: Registration | None = None, room: int = 0
+) -> Callable[[], Admitted]:
     """
-    Make runs of the plain requests at the head of the line. What is returned waits for the
-    answer: how many were made, and how many requests were looked at.
+    Make runs of the plain requests at the head of the line. Up to `room` of their first jobs
+    are handed to the worker `own` at once, where no other worker could begin them sooner. What
+    is returned waits for the answer.
     """
-    rows = session.send("admit_next", limit=limit)
-    return lambda: (rows()[0].made, rows()[0].seen)
+    since = time.monotonic()
+    rows = session.send(
+        "admit_next",
+        limit=limit,
+        worker=own and own.name,
+        generation=own and own.generation,
+        room=room,
+        claim_id=secrets.randbits(62),
+    )
+
+    def admitted() -> Admitted:
+        *jobs, total = rows()
+        handed = [
+            Handed(own.id, own.generation, Claim._make(row[: len(Claim._fields)]), since)
+            for row in jobs
+            if own is not None
+        ]
+        return Admitted(total.made, total.seen, handed)
+
+    return admitted
 
 
 def reject(session: Session, refusals: Sequence[tuple[int, str, int | None]]) -> None:

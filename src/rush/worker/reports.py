@@ -381,6 +381,8 @@ def _unstorable(outcome: Outcome, error: psycopg.Error) -> Outcome:
         code=outcome.code,
         reason="raised",
         error=f"what this attempt left cannot be stored: {_first_line(error)}",
+        # Most likely it is the result. If it is the log, this comes back without a result.
+        log=outcome.log if outcome.result is not None else None,
     )
 
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     import psycopg
     from _typeshed import ReadableBuffer as Buffer
 
+    from rush.store.held import OwnAttempt
+
 LOGGER = "job"
 #: What is nested deeper is looked at before it is kept.
 MAX_DEPTH = 64
@@ -141,7 +143,7 @@ class Attempt:
     @contextlib.contextmanager
     def transaction(self) -> Generator[psycopg.Connection[Any]]:
         if self._transaction is None:
-            self._transaction = Transaction(self._runner.greeting)
+            self._transaction = Transaction(self._runner.greeting, self)
         with self._transaction.connection.transaction():
             yield self._transaction.connection
 
@@ -149,7 +151,7 @@ class Attempt:
         """Commit the job's transaction with its completion, if it has one. Says whether it had."""
         if self._transaction is None:
             return False
-        self._transaction.complete(self, result)
+        self._transaction.complete(result)
         return True
 
     def close(self) -> None:
@@ -160,17 +162,26 @@ class Attempt:
 class Transaction:
     """A job's own transaction: open until the job has ended, committed with its completion."""
 
-    def __init__(self, greeting: Greeting) -> None:
+    def __init__(self, greeting: Greeting, attempt: OwnAttempt) -> None:
         from rush.store.database import connect
+        from rush.store.held import begin_alone
 
         self._greeting = greeting
+        self._attempt = attempt
         self.connection = connect(
             greeting["database_url"], application_name=f"rush job on {greeting['worker']}"
+        )
+        begin_alone(
+            self.connection,
+            greeting["schema"],
+            worker=greeting["worker"],
+            generation=greeting["generation"],
+            attempt=attempt,
         )
         self._whole = self.connection.transaction()
         self._whole.__enter__()
 
-    def complete(self, attempt: Attempt, result: str | None) -> None:
+    def complete(self, result: str | None) -> None:
         from rush.store.held import complete_within
 
         accepted = complete_within(
@@ -179,8 +190,7 @@ class Transaction:
             worker=self._greeting["worker"],
             generation=self._greeting["generation"],
             code=self._greeting["code"],
-            attempt=attempt,
-            began=time.monotonic() - attempt.began,
+            attempt=self._attempt,
             result=result,
         )
         if not accepted:
@@ -455,9 +465,9 @@ class PrintedBytes(io.RawIOBase):
         return text
 
 
-def main(wire: int, baton: int, lifeline: int) -> None:
-    """Be a runner, with these descriptors. Does not return."""
-    die_with_parent()
+def main(parent: int, wire: int, baton: int, lifeline: int) -> None:
+    """Be a runner, made by this process and with these descriptors. Does not return."""
+    die_with_parent(parent)
     threading.Thread(target=_watch, args=(lifeline,), name="lifeline", daemon=True).start()
     for descriptor in (wire, baton, lifeline):
         os.set_inheritable(descriptor, False)
@@ -482,13 +492,18 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
-def die_with_parent() -> None:
-    """Ask the kernel, where it can, to kill this process when the one that has made it dies."""
+def die_with_parent(parent: int | None = None) -> None:
+    """
+    Ask the kernel, where it can, to kill this process when the one that has made it dies. Where
+    `parent` is known, one that has died before the kernel was asked counts too.
+    """
     if sys.platform == "linux":
         import ctypes
 
         parent_death_signal = 1
         ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
+    if parent is not None and os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _watch(lifeline: int) -> None:

@@ -150,9 +150,21 @@ class Supervisor:
         """
         if self._stopping:
             return 0
-        slots = len(self._runners)
-        ahead = min(AHEAD_LIMIT, int(AHEAD / self._mean)) * slots
-        return max(0, slots + ahead - len(self._held))
+        return max(0, len(self._runners) * (1 + self._ahead) - len(self._held))
+
+    def reach(self) -> int:
+        """
+        How many new jobs may come at once, from a master that knows nobody else for them:
+        twice as far ahead, so that there is work until it comes back. Another thread may ask.
+        """
+        if self._stopping:
+            return 0
+        return max(0, len(self._runners) * (1 + 2 * self._ahead) - len(self._held))
+
+    @property
+    def _ahead(self) -> int:
+        """How many short jobs a runner may hold beyond the one that it runs."""
+        return min(AHEAD_LIMIT, int(AHEAD / self._mean))
 
     def idle(self) -> bool:
         """Whether a slot is free."""
@@ -215,7 +227,9 @@ class Supervisor:
     def news(self) -> Request:
         """All there is to tell, and what is wanted; it is not told again."""
         request, self._request = self._request, Request()
-        request.keep = request.want = self.room()
+        request.want = self.room()
+        # What follows takes the place of what it follows.
+        request.keep = 0 if self._stopping else max(request.want, len(request.outcomes))
         request.idle = self.idle()
         return request
 
@@ -352,7 +366,7 @@ class Supervisor:
 
     def _dispatch(self) -> None:
         """Hand queued jobs to runners: the idle ones first, short jobs also behind others."""
-        ahead = min(AHEAD_LIMIT, int(AHEAD / self._mean))
+        ahead = self._ahead
         batches: dict[RunnerProcess, list[Held]] = {}
         runners = [r for r in self._runners if r.takes]
         while self._queue and runners:

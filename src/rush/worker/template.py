@@ -159,13 +159,14 @@ def main(descriptor: int) -> None:
 
 
 def _fork(wire: socket.socket, descriptors: Sequence[int]) -> tuple[int, int]:
+    template = os.getpid()
     try:
         pid = os.fork()
     except OSError as error:
         return 0, error.errno or 1
     if pid == 0:
         wire.close()
-        _become_runner(*descriptors)
+        _become_runner(template, *descriptors)
     # Here and there, whoever is first: nobody may signal a group that is not there yet.
     with contextlib.suppress(OSError):
         os.setpgid(pid, pid)
@@ -174,7 +175,7 @@ def _fork(wire: socket.socket, descriptors: Sequence[int]) -> tuple[int, int]:
     return pid, 0
 
 
-def _become_runner(wire: int, baton: int, lifeline: int, output: int) -> None:
+def _become_runner(template: int, wire: int, baton: int, lifeline: int, output: int) -> None:
     from rush.worker import runner
 
     try:
@@ -183,7 +184,7 @@ def _become_runner(wire: int, baton: int, lifeline: int, output: int) -> None:
         os.dup2(output, 2)
         os.close(output)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        runner.main(wire, baton, lifeline)
+        runner.main(template, wire, baton, lifeline)
     except BaseException:
         traceback.print_exc()
     finally:

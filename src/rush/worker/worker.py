@@ -56,8 +56,16 @@ class Master(Leader, Protocol):
 
     def ring(self) -> None: ...
 
+    @property
+    def wants_room(self) -> float: ...
+
     def bind(
-        self, worker_id: int, ring: Callable[[], None], hand: Callable[[list[Handed]], None]
+        self,
+        own: Registration,
+        *,
+        ring: Callable[[], None],
+        hand: Callable[[list[Handed]], None],
+        room: Callable[[], int],
     ) -> None: ...
 
 
@@ -123,7 +131,7 @@ class Worker:
             registration = self._registration
             assert registration is not None
             reporter = Reporter(lambda: self._wire("reports"), registration, self._wake)
-            self._master.bind(registration.id, self._ring, self._hand)
+            self._bind(registration)
             self.supervisor.start()
             reporter.start()
             pulse.start()
@@ -169,6 +177,8 @@ class Worker:
             self.supervisor.end_lost_contact()
         if self._handed:
             self._take_over(reporter)
+        if self.supervisor.reach() >= self._master.wants_room:
+            self._master.ring()
         self._converse(pulse, reporter, claim=True)
         self.supervisor.wait(max(0.0, min(self._poll_at, reporter.due) - time.monotonic()))
         self._hear(pulse, reporter)
@@ -193,14 +203,15 @@ class Worker:
         """Say what there is to say, unless an answer is still awaited."""
         if reporter.busy:
             return
-        hungry = claim and self.supervisor.room() > 0 and time.monotonic() < pulse.trusted_until
+        takes = claim and time.monotonic() < pulse.trusted_until
+        hungry = takes and self.supervisor.room() > 0
         if not (self._rung or self.supervisor.has_news() or (self._ready and hungry)):
             return
         # Taken before it is acted on: a bell that rings meanwhile rings for the next time.
         rung, self._rung = self._rung, False
         request = self.supervisor.news()
         request.ask_held = rung
-        if not hungry:
+        if not takes:
             request.keep = 0
         if not hungry or not (self._ready or request.committed):
             # Nothing was Ready when it was last looked. A bell means that the master has
@@ -250,7 +261,7 @@ class Worker:
         registration, self._over = self._over, None
         assert registration is not None
         self._registration = registration
-        self._master.bind(registration.id, self._ring, self._hand)
+        self._bind(registration)
         self.supervisor.let_go()
         self._outlived = reporter.busy
         reporter.registration = registration
@@ -290,6 +301,11 @@ class Worker:
         self._converse(pulse, reporter, claim=False)
         self.supervisor.wait(0.1)
         self._hear(pulse, reporter)
+
+    def _bind(self, registration: Registration) -> None:
+        self._master.bind(
+            registration, ring=self._ring, hand=self._hand, room=self.supervisor.reach
+        )
 
     # From other threads and from signals --------------------------------------------------
 

@@ -15,6 +15,9 @@ WITH made AS (
 )
 UPDATE rush.audit SET outcome = %(outcome)s WHERE id = %(id)s;
 
+-- name: withdraw_deed :exec
+DELETE FROM rush.audit WHERE id = %(id)s;
+
 -- name: deeds :many
 -- What was done, the newest first, and what became of the requests that it has made.
 SELECT a.id, a.at, a.who, a.via, a.action, a.target, a.detail, a.why, a.outcome,

@@ -48,6 +48,12 @@ UPDATE rush.master_token SET expires_at = 'epoch'
 -- begin a new term; once there is a new term, it finds no row.
 SELECT term FROM rush.master_token WHERE name = 'master' AND term = %(term)s FOR KEY SHARE;
 
+-- name: insist :one
+-- The same for a transaction that looks at nothing before its end: a term that is over is an
+-- error (a division by zero), with which all that was sent behind it comes to nothing.
+SELECT 1 / count(*) AS one
+  FROM (SELECT FROM rush.master_token WHERE name = 'master' AND term = %(term)s FOR KEY SHARE) held;
+
 -- name: master :one
 -- Who is master, and whether its session is still there.
 SELECT t.term, t.holder, t.elected_at, t.expires_at,

@@ -33,14 +33,31 @@ SELECT q.id, q.action, q.pipeline, q.job, q.jobinstance,
   LEFT JOIN rush.pipeline_job j ON j.version_id = coalesce(r.version_id, v.id) AND j.name = q.job
  ORDER BY q.id;
 
--- name: admit_next :one
+-- name: admit_next :many
 -- Make runs of the plain requests at the head of the line: each the next run of a pipeline
 -- that can run, from its beginning. Anything else, and what stands behind it, is left to the
 -- decision about each.
 -- A run's turn is one behind the last run of its pipeline, or behind what is Ready now: so
 -- pipelines take turns, however many runs each has asked for (start-time fair queueing: Goyal,
 -- Vin and Cheng, 1996).
-WITH pending AS MATERIALIZED (
+-- Their first jobs are the master's own worker's from the start, up to as many as it has room for,
+-- where nothing else waits and no other worker has a free slot: what is claimed later is written
+-- once more. Returns these, as `held` would tell them, and the sum.
+WITH own AS MATERIALIZED (
+    SELECT w.name, w.generation,
+           ARRAY(SELECT q.queue FROM unnest(w.queues) AS q(queue)
+                  WHERE NOT EXISTS (SELECT FROM rush.run_state s
+                                     WHERE s.queue = q.queue AND s.state = 'Ready'
+                                       AND s.worker IS NULL AND NOT s.limited)) AS queues
+      FROM rush.worker w
+     WHERE w.name = %(worker)s AND w.generation = %(generation)s AND w.state = 'Alive'
+       AND %(room)s > 0 AND NOT (SELECT paused FROM rush.control)
+       AND NOT EXISTS (SELECT FROM rush.worker o
+                        WHERE o.state = 'Alive' AND o.name <> w.name AND o.queues && w.queues
+                          AND o.slots > (SELECT count(*) FROM rush.run_state s
+                                          WHERE s.worker = o.name AND s.generation = o.generation))
+       FOR KEY SHARE OF w
+), pending AS MATERIALIZED (
     SELECT id, pipeline, params, created_at,
            action = 'start' AND job IS NULL AND jobinstance IS NULL AS plain
       FROM rush.run_request
@@ -82,24 +99,52 @@ WITH pending AS MATERIALIZED (
       FROM asked
      ORDER BY id
     ON CONFLICT (pipeline, jobinstance) DO NOTHING
-    RETURNING id, pipeline, jobinstance, version_id, request_id, turn
+    RETURNING id, pipeline, jobinstance, version_id, request_id, turn, params
 ), accepted AS (
     UPDATE rush.run_request q
        SET status = 'Accepted', run_id = m.id, jobinstance = m.jobinstance, decided_at = statement_timestamp()
       FROM made m
      WHERE q.id = m.request_id
-), released AS (
-    INSERT INTO rush.run_state (run_id, job, job_id, pipeline, jobinstance, state,
-                                queue, priority, limited, paused, turn, ready_at)
-    SELECT m.id, j.name, j.id, m.pipeline, m.jobinstance,
-           CASE WHEN k.paused THEN 'Waiting' ELSE 'Ready' END,
-           j.queue, j.priority, j.limited, k.paused, m.turn, statement_timestamp()
+), first AS (
+    SELECT m.id AS run_id, m.pipeline, m.jobinstance, m.turn, m.params, k.paused,
+           j.id AS job_id, j.name AS job, j.queue, j.priority, j.limited,
+           o.name AS worker, o.generation,
+           j.queue = ANY (o.queues) AND NOT j.limited AND NOT k.paused AS open
       FROM made m
       JOIN known k ON k.name = m.pipeline
       JOIN rush.pipeline_job j ON j.version_id = k.version_id AND j.predecessors = 0
+      LEFT JOIN own o ON true
+), seated AS (
+    SELECT f.*, f.open AND %(room)s >= row_number() OVER (
+               PARTITION BY f.open ORDER BY f.priority DESC, f.turn, f.run_id) AS mine
+      FROM first f
+), placed AS MATERIALIZED (
+    SELECT s.*, CASE WHEN mine THEN nextval('rush.token') END AS token FROM seated s
+), released AS (
+    INSERT INTO rush.run_state (run_id, job, job_id, pipeline, jobinstance, state,
+                                queue, priority, limited, paused, turn, ready_at,
+                                worker, generation, token, claim_id)
+    SELECT run_id, job, job_id, pipeline, jobinstance,
+           CASE WHEN paused THEN 'Waiting' ELSE 'Ready' END,
+           queue, priority, limited, paused, turn, statement_timestamp(),
+           CASE WHEN mine THEN worker END, CASE WHEN mine THEN generation END, token,
+           CASE WHEN mine THEN %(claim_id)s::bigint END
+      FROM placed
 )
-SELECT count(*) AS made, (SELECT count(*) FROM pending) AS seen,
-       setval('rush.turn', greatest(max(turn), (SELECT last_value FROM rush.turn))) AS turn
+SELECT p.token, p.run_id, p.job, 0 AS item, 1 AS round, %(claim_id)s::bigint AS claim_id,
+       p.job_id, p.pipeline, p.jobinstance, 0 AS attempt, false AS given_back, false AS cancelling,
+       p.params::text AS params,
+       CASE WHEN (SELECT EXISTS (SELECT FROM rush.job_parameter)) THEN
+           (SELECT jsonb_object_agg(j.name, j.value ORDER BY j.job)
+              FROM rush.job_parameter j
+             WHERE j.pipeline = p.pipeline AND j.job IN ('*', p.job)) END AS job_params,
+       NULL::bigint AS made, NULL::bigint AS seen, NULL::bigint AS turn
+  FROM placed p
+ WHERE p.mine
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+       count(*), (SELECT count(*) FROM pending),
+       setval('rush.turn', greatest(max(turn), (SELECT last_value FROM rush.turn)))
   FROM made;
 
 -- name: reject :exec
