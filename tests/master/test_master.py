@@ -103,6 +103,24 @@ def test_it_looks_though_nobody_rings(shared: Kernel, alone, lead):
     wait_for(lambda: decided(shared, request), what="the verdict")
 
 
+def test_a_request_is_decided_however_late_it_was_committed(shared: Kernel, alone, lead):
+    """
+    Looks begin where requests are not yet decided; one in each poll interval goes over all, for a
+    number that was given long before its commit.
+    """
+    shared.define(CHAIN)
+    lead(poll=1)
+    insert = "INSERT INTO rush.run_request (id, pipeline) VALUES (%s, 'p')"
+    shared.sql(insert, 5000)
+    wait_for(lambda: decided(shared, 5000), what="the first verdict")
+
+    shared.sql(insert, 10)
+    shared.sql(insert, 5001)
+
+    wait_for(lambda: decided(shared, 5001), what="the next verdict")
+    wait_for(lambda: decided(shared, 10), what="the verdict about the late one")
+
+
 def test_queues_that_are_new_are_served_with_the_next_request(
     shared: Kernel, alone, lead, monkeypatch: pytest.MonkeyPatch
 ):
@@ -162,7 +180,7 @@ def test_workers_are_told_whatever_becomes_of_the_rest_of_the_round(
 
     lead(
         bind=lambda master: master.bind(
-            worker, ring=lambda: None, hand=told.extend, room=lambda: room
+            worker, ring=lambda: None, hand=told.extend, reach=lambda deep: room
         )
     )
 
@@ -188,7 +206,7 @@ def test_runs_are_made_as_fast_as_the_only_worker_takes_them(
 
     master = lead(
         bind=lambda master: master.bind(
-            worker, ring=lambda: None, hand=told.extend, room=lambda: room
+            worker, ring=lambda: None, hand=told.extend, reach=lambda deep: room
         )
     )
     wait_for(lambda: master.wants_room < float("inf"), what="the master to wait for room")

@@ -82,7 +82,7 @@ def test_an_error_is_raised_once_and_undoes_all(wire: Wire, connection: psycopg.
         requests.submit(wire, pipeline="good")
         wire.send("submit", pipeline="no good", job=None, jobinstance=None, action="start",
                       params=None, idempotency_key=None)  # fmt: skip
-        wire.send("outlook")
+        wire.send("outlook", after=0)
     assert count(connection) == 0
     with pytest.raises(psycopg.errors.CheckViolation):
         requests.submit(wire, pipeline="no good")
@@ -116,7 +116,7 @@ def test_a_session_that_is_ended_is_noticed(wire: Wire, connection: psycopg.Conn
     with pytest.raises(psycopg.OperationalError), wire.transaction():
         requests.submit(wire, pipeline="p")
         connection.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
-        wire.many("outlook")
+        wire.many("outlook", after=0)
     assert wire.connection.closed
     assert count(connection) == 0
 
@@ -177,16 +177,40 @@ def test_an_error_in_what_is_being_sent_undoes_all_of_it(
     with wire.sending():
         start(wire)
         start(wire, "no good")
-        wire.send("outlook")
+        wire.send("outlook", after=0)
     with pytest.raises(psycopg.errors.CheckViolation):
         wait_for(wire.arrived, what="the answers")
     assert count(connection) == 0
 
     with wire.sending():
-        request, outlook = start(wire), wire.send("outlook")
+        request, outlook = start(wire), wire.send("outlook", after=0)
     wait_for(wire.arrived, what="the answers")
     assert request()[0].id
     assert outlook()[0].requested
+
+
+def test_a_commit_that_fails_is_an_error_of_what_was_sent(
+    wire: Wire, connection: psycopg.Connection[Any]
+):
+    """What is checked at the commit fails all of it, and the answers to what is sent next are its own."""
+    connection.execute(
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'at the commit'; END $$"
+    )
+    connection.execute(
+        "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON rush.run_request"
+        " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.refuse()"
+    )
+
+    with wire.sending():
+        request = start(wire)
+    with pytest.raises(psycopg.errors.RaiseException, match="at the commit"):
+        request()
+
+    assert count(connection) == 0
+    outlook = wire.one("outlook", after=0)
+    assert outlook is not None
+    assert not outlook.requested
 
 
 def test_what_could_not_be_said_whole_is_not_committed(

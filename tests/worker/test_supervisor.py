@@ -290,6 +290,37 @@ def test_short_jobs_behind_a_long_one_go_to_the_runner_beside(two: Bench) -> Non
     assert two.given_back == []
 
 
+def test_no_new_jobs_are_wanted_behind_one_that_runs_for_long(two: Bench) -> None:
+    """While a runner is in a job that takes its time, only the others are there for new ones."""
+    for _ in range(40):
+        two.over(two.claim("Noop"))
+    both = two.supervisor.reach(deep=False)
+    gate = two.folder / "gate"
+    long = two.claim("Wait", **{"for": str(gate)})
+    two.until(lambda: long in two.begun)
+
+    assert two.supervisor.reach(deep=False) == both // 2 - 1
+    assert two.supervisor.reach(deep=True) > two.supervisor.reach(deep=False)
+    gate.touch()
+    two.over(long)
+
+
+def test_what_follows_is_kept_only_while_it_is_begun_soon(bench: Bench) -> None:
+    """A worker that holds more than it begins soon leaves what follows to others."""
+    for _ in range(40):
+        bench.over(bench.claim("Noop"))
+    room = bench.supervisor.room()
+    gate = bench.folder / "gate"
+    long = bench.claim("Wait", **{"for": str(gate)})
+    bench.until(lambda: long in bench.begun)
+    for _ in range(room):
+        bench.claim("Noop")
+
+    assert bench.supervisor.news().keep == 0
+    gate.touch()
+    bench.over(long)
+
+
 def test_a_job_out_of_time_is_killed_and_the_next_runs(bench: Bench) -> None:
     """At its timeout a job gets SIGTERM, then SIGKILL; its outcome says so, and the next job runs."""
     late = bench.claim("Sleep", timeout=0.2)

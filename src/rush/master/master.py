@@ -25,7 +25,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 
@@ -55,6 +55,8 @@ PAUSE = 0.5
 LONGEST_PAUSE = 5.0
 #: How long the only worker may take to begin enough of what it was handed, in seconds.
 FILLED_PAUSE = 0.05
+#: For how long runs are made no faster than that, in seconds.
+PACED_FOR = 0.5
 #: More than any worker has.
 NO_ROOM = float("inf")
 
@@ -75,6 +77,7 @@ class Master:
         self._trusted_until = 0.0
         self._own: _Own | None = None
         self._wants_room = NO_ROOM
+        self._paced_from: float | None = None
         #: No other worker was there at the last look.
         self._alone = False
         self._thread: threading.Thread | None = None
@@ -114,18 +117,18 @@ class Master:
         *,
         ring: Callable[[], None],
         hand: Callable[[list[Handed]], None],
-        room: Callable[[], int],
+        reach: Reach,
     ) -> None:
         """
         The worker in this same process: it is told by calls, need not look what it was handed,
         and says for how many new jobs it has room.
         """
-        self._own = _Own(own, ring, hand, room)
+        self._own = _Own(own, ring, hand, reach)
 
     @property
     def wants_room(self) -> float:
         """Ring it when the worker of this process has room for so many new jobs."""
-        return self._wants_room
+        return self._wants_room if self.leading and self._trusted else NO_ROOM
 
     # The loop -----------------------------------------------------------------------------
 
@@ -151,6 +154,9 @@ class Master:
                 # The election goes on renewing this term, so nobody else would lead.
                 log.exception("a round failed")
                 rest, pause = pause, min(pause * 2, LONGEST_PAUSE)
+            if pause > PAUSE and (own := self._own) is not None:
+                # It may have been handed what nobody has told it of.
+                own.ring()
             if session is not None and session.connection.closed:
                 session = None
             rung = rest == 0 or self._rest(session, rest)
@@ -199,17 +205,20 @@ class Master:
         round = Round(session=session, term=term, queue_sets=tasks.queue_sets)
         self._wants_room = NO_ROOM
         if (own := self._own) is not None:
-            round.own, round.room = own.registration, own.room()
+            round.own, round.room = own.registration, own.reach(deep=self._alone)
             if self._alone:
                 # What it has no room for waits, and nobody else could be handed anything.
                 round.queue_sets = []
+        round.after = tasks.horizon.look()
         # Before the look at what there is: this is what bells ring for, and somebody waits for it.
         all_plain = rung and requests.admit(round)
         self._tell_workers(round)
-        outlook = runs.outlook(session)
+        tasks.horizon.decided(round.newest)
+        outlook = runs.outlook(session, after=round.after)
         self._alone = outlook.workers == 1
         if outlook.requested and not rung:
             # A bell was lost.
+            tasks.horizon.look_everywhere()
             return 0.0
         # Workers that have come since serve queues that nothing was handed out for.
         handed_out = all_plain and outlook.queue_sets == round.queue_sets
@@ -224,16 +233,23 @@ class Master:
             session.notify(channel(session.schema, "runs"))
         if round.more:
             return self._pace(round)
+        self._paced_from = None
         return tasks.rest(outlook)
 
     def _pace(self, round: Round) -> float:
         """
-        How long to rest while there is more to do. Runs are made as fast as the only worker begins
-        them, as long as it does so fast: what it is handed as it is made is written once less.
+        How long to rest while there is more to do. For a while runs are made as fast as the only
+        worker begins them: what it is handed as it is made is written once less. Not for longer,
+        since what stands further back in the line may be more urgent.
         """
-        if not (self._alone and round.filled and round.room >= requests.WORTHWHILE):
+        if not (self._alone and round.filled):
             return 0.0
-        self._wants_room = requests.ADMITTED
+        now = time.monotonic()
+        if self._paced_from is None:
+            self._paced_from = now
+        if now - self._paced_from > PACED_FOR:
+            return 0.0
+        self._wants_room = min(requests.ADMITTED, round.room)
         return FILLED_PAUSE
 
     def _tell_workers(self, round: Round) -> None:
@@ -253,6 +269,12 @@ class Master:
         round.workers.clear()
 
 
+class Reach(Protocol):
+    """For how many new jobs a worker has room, or twice as `deep` while nobody else is there."""
+
+    def __call__(self, *, deep: bool) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Own:
     """The worker of the master's own process, and what it can be told and asked."""
@@ -260,7 +282,7 @@ class _Own:
     registration: Registration
     ring: Callable[[], None]
     hand: Callable[[list[Handed]], None]
-    room: Callable[[], int]
+    reach: Reach
 
 
 class Tasks:
@@ -280,6 +302,7 @@ class Tasks:
         self._alerts = Alerts(settings.alert_command, settings.alert_webhook, ring)
         self._retention = Retention(settings.retention_days)
         self._buried_at = -BURY_ALONE_EVERY
+        self.horizon = requests.Horizon(settings.poll_interval)
         #: The sets of queues that workers served at the last look.
         self.queue_sets: list[str] = []
 

@@ -42,7 +42,10 @@ class Round:
     queue_sets: list[str] | None = None
     #: Runs have come to rest, or new ones have begun: watchers want to know.
     watchers: bool = False
-    #: So many runs were made at once that there are more to make.
+    #: Requests up to this id have been decided, and the newest that was in this round.
+    after: int = 0
+    newest: int | None = None
+    #: As many runs were made as the worker has room for, all of them its own; there are more to make.
     filled: bool = False
     #: A task has left something undone: the next round comes at once.
     more: bool = False

@@ -55,15 +55,17 @@ class Admitted(NamedTuple):
     #: How many have become runs, and how many requests were looked at.
     made: int
     seen: int
+    #: The highest id among those that have.
+    newest: int | None
     #: Their first jobs, where the master's own worker has them already.
     handed: list[Handed]
 
 
 def admit_next(
-    session: Session, *, limit: int, own: Registration | None = None, room: int = 0
+    session: Session, *, limit: int, after: int, own: Registration | None = None, room: int = 0
 ) -> Callable[[], Admitted]:
     """
-    Make runs of the plain requests at the head of the line. Up to `room` of their first jobs
+    Make runs of the plain requests at the head of the line, `after` an id. Up to `room` of their first jobs
     are handed to the worker `own` at once, where no other worker could begin them sooner. What
     is returned waits for the answer.
     """
@@ -71,6 +73,7 @@ def admit_next(
     rows = session.send(
         "admit_next",
         limit=limit,
+        after=after,
         worker=own and own.name,
         generation=own and own.generation,
         room=room,
@@ -84,7 +87,7 @@ def admit_next(
             for row in jobs
             if own is not None
         ]
-        return Admitted(total.made, total.seen, handed)
+        return Admitted(total.made, total.seen, total.newest, handed)
 
     return admitted
 

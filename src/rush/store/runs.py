@@ -12,9 +12,9 @@ from rush.domain.records import Claim, Handed
 from rush.store.session import Session
 
 
-def outlook(session: Session) -> Any:
-    """What there is to do now, and when the next thing is due."""
-    return session.one("outlook")
+def outlook(session: Session, *, after: int = 0) -> Any:
+    """What there is to do now, and when the next thing is due; of requests those `after` an id."""
+    return session.one("outlook", after=after)
 
 
 def release_finished(session: Session, *, limit: int) -> list[Any]:

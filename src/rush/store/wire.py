@@ -298,6 +298,9 @@ class Wire(Session):
         if result is None:
             # libpq says so behind each statement's answer.
             return
+        if self._failed_at_sync(result):
+            # It is the commit's, and the sync's own answer is still to come.
+            raise error_from_result(result)
         sent = self._sent.popleft()
         sent.results.append(result)
         if result.status in _FINE or result.status == ExecStatus.PIPELINE_SYNC:
@@ -309,6 +312,14 @@ class Wire(Session):
         if self._pg.status == ConnStatus.BAD:
             raise self._lost(result.get_error_message())
         raise error_from_result(result)
+
+    def _failed_at_sync(self, result: PGresult) -> bool:
+        """Whether the commit that comes with a sync has failed: a constraint that is checked last."""
+        return (
+            result.status == ExecStatus.FATAL_ERROR
+            and self._sent[0].name == "sync"
+            and self._pg.status != ConnStatus.BAD
+        )
 
     def _next_result(self, until: float) -> PGresult | None:
         while self._pg.flush():

@@ -171,15 +171,19 @@ class Transaction:
         self.connection = connect(
             greeting["database_url"], application_name=f"rush job on {greeting['worker']}"
         )
-        begin_alone(
-            self.connection,
-            greeting["schema"],
-            worker=greeting["worker"],
-            generation=greeting["generation"],
-            attempt=attempt,
-        )
-        self._whole = self.connection.transaction()
-        self._whole.__enter__()
+        try:
+            begin_alone(
+                self.connection,
+                greeting["schema"],
+                worker=greeting["worker"],
+                generation=greeting["generation"],
+                attempt=attempt,
+            )
+            self._whole = self.connection.transaction()
+            self._whole.__enter__()
+        except BaseException:
+            self.connection.close()
+            raise
 
     def complete(self, result: str | None) -> None:
         from rush.store.held import complete_within

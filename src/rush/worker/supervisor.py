@@ -152,14 +152,16 @@ class Supervisor:
             return 0
         return max(0, len(self._runners) * (1 + self._ahead) - len(self._held))
 
-    def reach(self) -> int:
+    def reach(self, *, deep: bool) -> int:
         """
-        How many new jobs may come at once, from a master that knows nobody else for them:
-        twice as far ahead, so that there is work until it comes back. Another thread may ask.
+        How many new jobs may come at once from a master that has nobody else for them at this
+        moment: no more than free runners begin soon. `deep` is twice as far ahead, while nobody
+        else is there at all. Another thread may ask.
         """
         if self._stopping:
             return 0
-        return max(0, len(self._runners) * (1 + 2 * self._ahead) - len(self._held))
+        runners = sum(r.takes and not r.long_running(MARK_AFTER) for r in list(self._runners))
+        return max(0, runners * (1 + (1 + deep) * self._ahead) - len(self._held))
 
     @property
     def _ahead(self) -> int:
@@ -228,8 +230,8 @@ class Supervisor:
         """All there is to tell, and what is wanted; it is not told again."""
         request, self._request = self._request, Request()
         request.want = self.room()
-        # What follows takes the place of what it follows.
-        request.keep = 0 if self._stopping else max(request.want, len(request.outcomes))
+        # What follows takes the place of what it follows, as long as that is begun soon.
+        request.keep = min(max(request.want, len(request.outcomes)), self.reach(deep=True))
         request.idle = self.idle()
         return request
 

@@ -48,6 +48,12 @@ log = logging.getLogger("rush.worker")
 WATCH_EVERY = 0.1
 
 
+class Reach(Protocol):
+    """For how many new jobs a worker has room, or twice as `deep` while nobody else is there."""
+
+    def __call__(self, *, deep: bool) -> int: ...
+
+
 class Master(Leader, Protocol):
     """The master's thread of this worker."""
 
@@ -65,7 +71,7 @@ class Master(Leader, Protocol):
         *,
         ring: Callable[[], None],
         hand: Callable[[list[Handed]], None],
-        room: Callable[[], int],
+        reach: Reach,
     ) -> None: ...
 
 
@@ -177,7 +183,9 @@ class Worker:
             self.supervisor.end_lost_contact()
         if self._handed:
             self._take_over(reporter)
-        if self.supervisor.reach() >= self._master.wants_room:
+        if self._reach(deep=True) >= self._master.wants_room or (
+            self._master.wants_room < float("inf") and self.supervisor.idle()
+        ):
             self._master.ring()
         self._converse(pulse, reporter, claim=True)
         self.supervisor.wait(max(0.0, min(self._poll_at, reporter.due) - time.monotonic()))
@@ -303,9 +311,10 @@ class Worker:
         self._hear(pulse, reporter)
 
     def _bind(self, registration: Registration) -> None:
-        self._master.bind(
-            registration, ring=self._ring, hand=self._hand, room=self.supervisor.reach
-        )
+        self._master.bind(registration, ring=self._ring, hand=self._hand, reach=self._reach)
+
+    def _reach(self, *, deep: bool) -> int:
+        return max(0, self.supervisor.reach(deep=deep) - len(self._handed))
 
     # From other threads and from signals --------------------------------------------------
 

@@ -53,15 +53,17 @@ WITH own AS MATERIALIZED (
      WHERE w.name = %(worker)s AND w.generation = %(generation)s AND w.state = 'Alive'
        AND %(room)s > 0 AND NOT (SELECT paused FROM rush.control)
        AND NOT EXISTS (SELECT FROM rush.worker o
-                        WHERE o.state = 'Alive' AND o.name <> w.name AND o.queues && w.queues
-                          AND o.slots > (SELECT count(*) FROM rush.run_state s
-                                          WHERE s.worker = o.name AND s.generation = o.generation))
+                        WHERE o.state = 'Alive' AND o.name <> %(worker)s AND o.queues && w.queues
+                          AND o.slots > (SELECT count(*)
+                                           FROM (SELECT FROM rush.run_state s
+                                                  WHERE s.worker = o.name AND s.generation = o.generation
+                                                  LIMIT o.slots) held))
        FOR KEY SHARE OF w
 ), pending AS MATERIALIZED (
     SELECT id, pipeline, params, created_at,
            action = 'start' AND job IS NULL AND jobinstance IS NULL AS plain
       FROM rush.run_request
-     WHERE status = 'Pending'
+     WHERE status = 'Pending' AND id > %(after)s
      ORDER BY id
      LIMIT %(limit)s
        FOR UPDATE SKIP LOCKED
@@ -138,12 +140,12 @@ SELECT p.token, p.run_id, p.job, 0 AS item, 1 AS round, %(claim_id)s::bigint AS 
            (SELECT jsonb_object_agg(j.name, j.value ORDER BY j.job)
               FROM rush.job_parameter j
              WHERE j.pipeline = p.pipeline AND j.job IN ('*', p.job)) END AS job_params,
-       NULL::bigint AS made, NULL::bigint AS seen, NULL::bigint AS turn
+       NULL::bigint AS made, NULL::bigint AS seen, NULL::bigint AS newest, NULL::bigint AS turn
   FROM placed p
  WHERE p.mine
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       count(*), (SELECT count(*) FROM pending),
+       count(*), (SELECT count(*) FROM pending), max(request_id),
        setval('rush.turn', greatest(max(turn), (SELECT last_value FROM rush.turn)))
   FROM made;
 

@@ -347,7 +347,7 @@ SELECT statement_timestamp() AS now,
        EXISTS (SELECT FROM rush.run_state s
                 WHERE s.state = 'Failed'
                   AND NOT EXISTS (SELECT FROM rush.run r WHERE r.id = s.run_id AND r.cancelling)) AS failed,
-       EXISTS (SELECT FROM rush.run_request WHERE status = 'Pending') AS requested,
+       EXISTS (SELECT FROM rush.run_request WHERE status = 'Pending' AND id > %(after)s) AS requested,
        EXISTS (SELECT FROM rush.pipeline_version WHERE compiled_at IS NULL) AS uncompiled,
        EXISTS (SELECT FROM rush.run WHERE cancelling) AS cancelling,
        EXISTS (SELECT FROM rush.run_state
