@@ -156,6 +156,24 @@ def test_a_run_is_retried_with_what_was_changed(kernel: Kernel, site: httpx.Clie
     assert kernel.run(run).params == asked | {"n": 6, "more": [1]}
 
 
+def test_a_job_is_retried_with_other_than_the_definition_has(
+    kernel: Kernel, site: httpx.Client
+) -> None:
+    """Beside a job its form has all that it is given: a wrong one is there to be changed."""
+    given = {"rate": "19%", "token": "hush", "steps": 5}
+    kernel.define({"a": []}, "etl", params=given, retry_limit=0)
+    run = kernel.start("etl", params={"day": "2026-11-25"})
+    kernel.work(kernel.worker(), failing=["a"])
+    drawer = site.get(f"/runs/{run}?job=a").text.partition('id="drawer"')[2]
+    found = re.search(r'name="params"[^>]*>\n([^<]*)</textarea>', drawer)
+    assert found is not None
+    form = html.unescape(found[1])
+    assert sorted(form.splitlines()) == ["day=2026-11-25", "rate=19%", "steps=5", "token=•••"]
+    post(site, f"/runs/{run}/retry", job="a", params=form.replace("19%", "19"))
+    (asked,) = kernel.sql("SELECT params FROM rush.run_request WHERE status = 'Pending'")
+    assert asked.params == {"rate": 19}
+
+
 def test_a_definition_with_holes_is_refused(kernel: Kernel, api: httpx.Client) -> None:
     """What was read with its secrets hidden is not written back so."""
     definition = {"params": {"token": "•••"}, "jobs": [{"name": "a", "class_name": "jobs.any.Any"}]}
