@@ -146,9 +146,7 @@ def test_why_a_job_failed_is_seen_before_anything_else_of_it(
     assert why["y"] + why["height"] <= facts["y"]
 
 
-def test_other_parameters_have_the_width_of_the_form(
-    kernel: Kernel, site: str, page: Page
-) -> None:
+def test_other_parameters_have_the_width_of_the_form(kernel: Kernel, site: str, page: Page) -> None:
     """As wide as the field for the reason, with the hint below."""
     kernel.define(CHAIN, "etl", retry_limit=0)
     run = kernel.start("etl")

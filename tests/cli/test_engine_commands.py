@@ -646,7 +646,7 @@ def test_explain_what_is_not_there(rush, factories):
     )
     assert rush("explain", "a/b").code == 2
     assert rush("explain", "a b").code == 2
-    assert 'etl/1 has no job "lod"' in rush("explain", "etl/1", "lod").err
+    assert 'etl/1 has no job "lod"; it has ' in rush("explain", "etl/1", "lod").err
 
 
 # rush retry, cancel, pause, resume --------------------------------------------------------
