@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import shlex
 from typing import Any
 
 import httpx
@@ -124,6 +125,26 @@ def test_the_form_of_a_run_sends_what_was_changed(kernel: Kernel, site: httpx.Cl
     post(site, "/pipelines/etl/run", **form)
     (asked,) = kernel.sql("SELECT params FROM rush.run_request")
     assert asked.params == {"day": "2026-11-26", "dry": True, "a": 1, "b": "text"}
+
+
+def test_the_form_of_a_run_says_the_command_that_does_the_same(
+    kernel: Kernel, site: httpx.Client
+) -> None:
+    """With the parameters of the run that it is like; never with a secret, or a part of one."""
+    kernel.define(CHAIN, "etl", params={"limit": 500})
+    plain = kernel.start("etl", params={"day": "2026-11-25", "note": "it's"})
+    secret = kernel.start("etl", params={"password": "hunter2"})
+
+    def command(form: str) -> str | None:
+        shown = re.search(r'<rush-copy text="(rush run [^"]*)"', site.get(form).text)
+        return shown and html.unescape(shown[1])
+
+    form = "/pipelines/etl?tab=run"
+    assert command(form) == "rush run etl"
+    told = shlex.split(command(f"{form}&like={plain}") or "")
+    assert told[:3] == ["rush", "run", "etl"]
+    assert sorted(told[4::2]) == ["day=2026-11-25", "note=it's"]
+    assert command(f"{form}&like={secret}") is None
 
 
 def test_a_run_is_retried_with_what_was_changed(kernel: Kernel, site: httpx.Client) -> None:
