@@ -153,6 +153,9 @@ def test_only_what_is_in_the_window_exists(show: Show) -> None:
     expect(page.locator('.gr-box[data-job="step_1000"]')).to_be_visible()
     assert page.locator(".gr-box").count() < 150
     expect(page.locator(".gr-map")).to_be_visible()
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.locator(".gr-map")).to_be_visible()
+    until(page, "() => document.querySelector('.gr-map').clientWidth <= 100")
 
 
 def test_a_job_can_be_looked_at_with_what_belongs_to_it(show: Show) -> None:
