@@ -770,6 +770,11 @@ def test_what_commands_do_is_told(rush, factories, connection):
     ]
     assert told[0]["detail"] == {"params": {"api_token": "•••"}}
     assert "month's end" in rush("audit", "--action", "pause").out
+    printed = rush("audit", "--action", "run").out
+    assert '{"params": {"api_token": "•••"}}' in printed
+    assert "hush" not in printed
+    rush("run", "etl", "-p", f"note={'x' * 500}")
+    assert "x…" in rush("audit", "--action", "run").out
     assert rush("audit", "--who", "nobody").err == "nobody has done anything like that yet\n"
 
 
