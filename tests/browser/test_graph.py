@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Show, until
@@ -50,9 +51,10 @@ def test_it_reads_from_left_to_right(show: Show) -> None:
             assert at[job["job"]]["x"] >= at[before]["x"] + at[before]["width"]
 
 
-def test_edges_cross_no_boxes(show: Show) -> None:
-    """Edges over several layers go around what stands there, in both directions."""
-    page = show("rush-graph", "crossing")
+@pytest.mark.parametrize("case", ["crossing", "uneven"])
+def test_edges_cross_no_boxes(show: Show, case: str) -> None:
+    """Edges go around what stands in a layer, and beside it, in both directions."""
+    page = show("rush-graph", case)
 
     for direction in ("right", "down"):
         page.evaluate(
@@ -153,6 +155,9 @@ def test_only_what_is_in_the_window_exists(show: Show) -> None:
     expect(page.locator('.gr-box[data-job="step_1000"]')).to_be_visible()
     assert page.locator(".gr-box").count() < 150
     expect(page.locator(".gr-map")).to_be_visible()
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.locator(".gr-map")).to_be_visible()
+    until(page, "() => document.querySelector('.gr-map').clientWidth <= 100")
 
 
 def test_a_job_can_be_looked_at_with_what_belongs_to_it(show: Show) -> None:

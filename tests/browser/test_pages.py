@@ -127,6 +127,41 @@ def test_what_is_stuck_is_acknowledged_where_it_is_seen(
     expect(page.locator(".banner", has_text="Acknowledged by")).to_contain_text("closed")
 
 
+@pytest.mark.parametrize("width", [390, 1440])
+def test_why_a_job_failed_is_seen_before_anything_else_of_it(
+    kernel: Kernel, site: str, page: Page, width: int
+) -> None:
+    """On a telephone too nobody looks for it below a list of facts."""
+    kernel.define(CHAIN, "etl", retry_limit=0)
+    run = kernel.start("etl")
+    kernel.work(kernel.worker(), failing=["b"])
+    page.set_viewport_size({"width": width, "height": 844})
+    page.goto(f"{site}/runs/{run}?job=b")
+    expect(page.get_by_role("heading", name="Why attempt 1 failed")).to_be_in_viewport()
+    why, facts = (
+        page.locator(f".drawer {part}").first.bounding_box() for part in ("pre.code", ".facts")
+    )
+    assert why is not None
+    assert facts is not None
+    assert why["y"] + why["height"] <= facts["y"]
+
+
+def test_other_parameters_have_the_width_of_the_form(kernel: Kernel, site: str, page: Page) -> None:
+    """As wide as the field for the reason, with the hint below."""
+    kernel.define(CHAIN, "etl", retry_limit=0)
+    run = kernel.start("etl")
+    kernel.work(kernel.worker(), failing=["b"])
+    page.goto(f"{site}/runs/{run}?job=b")
+    page.get_by_role("button", name="Retry b").click()
+    dialog = page.get_by_role("dialog", name="Retry b")
+    dialog.get_by_text("With other parameters").click()
+    params = dialog.get_by_label("Parameters").bounding_box()
+    reason = dialog.get_by_label("Why").bounding_box()
+    assert params is not None
+    assert reason is not None
+    assert params["width"] == reason["width"]
+
+
 def test_what_is_chosen_on_a_grid_is_run_again(kernel: Kernel, site: str, page: Page) -> None:
     """Columns are runs, rows are jobs: a bar below says how many, and takes them on."""
     kernel.define(CHAIN, "etl")
@@ -166,7 +201,12 @@ def test_keys_go_through_rows_and_anywhere(kernel: Kernel, site: str, page: Page
     expect(page.get_by_role("heading", level=1)).to_have_text("other/1")
     expect(page.locator("html[data-ready]")).to_be_attached()
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    keys = page.get_by_role("dialog", name="Keys")
+    expect(keys).to_be_visible()
+    key, does = (keys.locator(part).first.bounding_box() for part in ("dt", "dd"))
+    assert key is not None
+    assert does is not None
+    assert key["y"] == does["y"], "a key and what it does stand in one line"
 
 
 def test_chosen_runs_are_counted_and_kept_through_changes(

@@ -126,7 +126,12 @@ def test_help_has_no_boxes(rush):
         (["config", "show", "--jsn"], "Unknown option: --jsn", "try `rush config show --help`"),
         (["config", "show", "--color", "blue"], "Invalid value", "try `rush config show --help`"),
         (["validate"], "requires an argument", "try `rush validate --help`"),
-        (["init", "a", "b"], "b", "try `rush init --help`"),
+        (["init", "a", "b"], 'nothing is known here of "b"', "try `rush init --help`"),
+        (
+            ["pipelines", "pause", "etl"],
+            'known here of "pause" "etl"',
+            "try `rush pipelines --help`",
+        ),
     ],
 )
 def test_usage_errors(rush, arguments, error, help):

@@ -646,7 +646,7 @@ def test_explain_what_is_not_there(rush, factories):
     )
     assert rush("explain", "a/b").code == 2
     assert rush("explain", "a b").code == 2
-    assert 'etl/1 has no job "lod"' in rush("explain", "etl/1", "lod").err
+    assert 'etl/1 has no job "lod"; it has ' in rush("explain", "etl/1", "lod").err
 
 
 # rush retry, cancel, pause, resume --------------------------------------------------------
@@ -770,6 +770,11 @@ def test_what_commands_do_is_told(rush, factories, connection):
     ]
     assert told[0]["detail"] == {"params": {"api_token": "•••"}}
     assert "month's end" in rush("audit", "--action", "pause").out
+    printed = rush("audit", "--action", "run").out
+    assert '{"params": {"api_token": "•••"}}' in printed
+    assert "hush" not in printed
+    rush("run", "etl", "-p", f"note={'x' * 500}")
+    assert "x…" in rush("audit", "--action", "run").out
     assert rush("audit", "--who", "nobody").err == "nobody has done anything like that yet\n"
 
 

@@ -19,6 +19,7 @@ def test_a_project(rush, tmp_path):
     assert made == set(FILES)
     assert ended.out.startswith("made a project in flights\n")
     assert "  cd flights && rush run example_pipeline --wait\n" in ended.out
+    assert ended.out.endswith("\n  cd flights && rush dev\n")
 
 
 def test_in_this_folder(rush, tmp_path):

@@ -55,6 +55,15 @@ def test_a_port_that_is_taken_is_said_so(rush: Rush, database: str) -> None:
     assert f"cannot listen on 127.0.0.1 port {port}" in ended.err
 
 
+@pytest.mark.parametrize("command", ["ui", "dev"])
+@pytest.mark.parametrize("port", ["-1", "65536"])
+def test_a_port_that_there_is_not(rush: Rush, database: str, command: str, port: str) -> None:
+    """A slip of the finger is no failure of Rush."""
+    ended = rush(command, f"--port={port}", "--database-url", database)
+    assert ended.code == 2
+    assert f"flag --port: must be from 0 to 65535, not {port}" in ended.err
+
+
 def test_what_is_written_goes_at_once() -> None:
     """An answer's body does not wait until the browser has acknowledged its head."""
 

@@ -302,6 +302,13 @@ def defined() -> Json:
     return graph(jobs, run=None)
 
 
+def uneven() -> Json:
+    """Boxes of one layer that are far from equally long, each with an edge to the next layer."""
+    names = ["delays_by_time", "delays_by_place", "delays_by_carrier", "delays_by_weather", "a"]
+    jobs = [box("load", None, []), *(box(name, None, ["load"]) for name in names)]
+    return graph([*jobs, box("report", None, names)], run=None)
+
+
 def crossing() -> Json:
     """Edges over several layers, which have to find their way around boxes."""
     jobs = [box("start", "Complete", [])]
@@ -333,6 +340,7 @@ GRAPHS = {
     "nightly": lambda: graph_of(nightly()),
     "defined": defined,
     "crossing": crossing,
+    "uneven": uneven,
     "hostile": lambda: graph_of(hostile()),
     "forty": lambda: large_graph(140),
     "large": large_graph,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import shlex
 from typing import Any
 
 import httpx
@@ -126,6 +127,26 @@ def test_the_form_of_a_run_sends_what_was_changed(kernel: Kernel, site: httpx.Cl
     assert asked.params == {"day": "2026-11-26", "dry": True, "a": 1, "b": "text"}
 
 
+def test_the_form_of_a_run_says_the_command_that_does_the_same(
+    kernel: Kernel, site: httpx.Client
+) -> None:
+    """With the parameters of the run that it is like; never with a secret, or a part of one."""
+    kernel.define(CHAIN, "etl", params={"limit": 500})
+    plain = kernel.start("etl", params={"day": "2026-11-25", "note": "it's"})
+    secret = kernel.start("etl", params={"password": "hunter2"})
+
+    def command(form: str) -> str | None:
+        shown = re.search(r'<rush-copy text="(rush run [^"]*)"', site.get(form).text)
+        return shown and html.unescape(shown[1])
+
+    form = "/pipelines/etl?tab=run"
+    assert command(form) == "rush run etl"
+    told = shlex.split(command(f"{form}&like={plain}") or "")
+    assert told[:3] == ["rush", "run", "etl"]
+    assert sorted(told[4::2]) == ["day=2026-11-25", "note=it's"]
+    assert command(f"{form}&like={secret}") is None
+
+
 def test_a_run_is_retried_with_what_was_changed(kernel: Kernel, site: httpx.Client) -> None:
     """The form has the parameters as they are; only a line that is other than that is sent."""
     kernel.define(CHAIN, "etl", retry_limit=0)
@@ -154,6 +175,24 @@ def test_a_run_is_retried_with_what_was_changed(kernel: Kernel, site: httpx.Clie
     kernel.sql("DELETE FROM rush.run_request WHERE status = 'Pending' AND params IS NULL")
     kernel.take()
     assert kernel.run(run).params == asked | {"n": 6, "more": [1]}
+
+
+def test_a_job_is_retried_with_other_than_the_definition_has(
+    kernel: Kernel, site: httpx.Client
+) -> None:
+    """Beside a job its form has all that it is given: a wrong one is there to be changed."""
+    given = {"rate": "19%", "token": "hush", "steps": 5}
+    kernel.define({"a": []}, "etl", params=given, retry_limit=0)
+    run = kernel.start("etl", params={"day": "2026-11-25"})
+    kernel.work(kernel.worker(), failing=["a"])
+    drawer = site.get(f"/runs/{run}?job=a").text.partition('id="drawer"')[2]
+    found = re.search(r'name="params"[^>]*>\n([^<]*)</textarea>', drawer)
+    assert found is not None
+    form = html.unescape(found[1])
+    assert sorted(form.splitlines()) == ["day=2026-11-25", "rate=19%", "steps=5", "token=•••"]
+    post(site, f"/runs/{run}/retry", job="a", params=form.replace("19%", "19"))
+    (asked,) = kernel.sql("SELECT params FROM rush.run_request WHERE status = 'Pending'")
+    assert asked.params == {"rate": 19}
 
 
 def test_a_definition_with_holes_is_refused(kernel: Kernel, api: httpx.Client) -> None:

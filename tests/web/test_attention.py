@@ -31,7 +31,10 @@ def test_what_somebody_has_looked_at_is_listed_no_more(
     kernel.define(CHAIN, "etl", retry_limit=0)
     run = stuck(kernel)
     assert listed(api) == [run]
-    assert "ValueError: no" in site.get("/").text
+    home = site.get("/").text
+    assert "ValueError: no" in home
+    assert ">etl/1</a>" in home
+    assert 'href="/runs?span=24h"' in home
 
     post(site, f"/runs/{run}/acknowledge", why="the shop was closed")
 

@@ -63,6 +63,8 @@ def test_a_report_is_a_link_and_runs_no_script(kernel: Kernel, site: httpx.Clien
     link = f"/runs/{run}/files/report?name=report.html"
     for page in (f"/runs/{run}?tab=data", f"/runs/{run}?job=report"):
         assert link in site.get(page).text
+    data = site.get(f"/runs/{run}?tab=data").text
+    assert data.index(link) < data.index("&#34;late&#34;"), "files stand above the results"
     answer = site.get(link)
     assert "22 % were late" in answer.text
     assert answer.headers["content-type"].startswith("text/html")

@@ -44,6 +44,23 @@ def test_a_run_is_shown_with_its_jobs(site: httpx.Client, kernel: Kernel) -> Non
     assert 'data-state="Complete"' in shown
 
 
+def test_a_stuck_run_says_that_a_retry_keeps_its_version(
+    site: httpx.Client, kernel: Kernel
+) -> None:
+    """Who has mended the definition would else retry in vain; a new run takes what is mended."""
+    kernel.define(CHAIN, "etl", retry_limit=0)
+    run = kernel.start("etl")
+    kernel.work(kernel.worker(), failing=["b"])
+    kept = "A retry goes on with version 1"
+    assert kept not in site.get(f"/runs/{run}").text
+    kernel.define(CHAIN, "etl", retry_limit=1)
+    page, _, drawer = site.get(f"/runs/{run}?job=b").text.partition('id="drawer"')
+    for part in (page, drawer):
+        assert "etl is at version 2 now" in part
+        assert kept in part
+        assert f"/pipelines/etl?tab=run&amp;like={run}" in part
+
+
 TABS = [
     "/", "/pipelines", "/runs", "/runs?state=Running&q=etl&span=24h", "/runs?unresolved=1", "/workers",
     "/audit", "/audit?who=alice", "/api/v1",

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
 from rush.cli.engine import WhyFlag, client_of
 
-app = App(name="acknowledge")
+app = App(name="acknowledge", usage="rush acknowledge [OPTIONS] RUN...")
 
 
 @app.default

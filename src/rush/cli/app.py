@@ -18,13 +18,14 @@ from collections.abc import Callable, Sequence
 from inspect import BoundArguments
 from typing import Any
 
-from cyclopts import App, CycloptsError, Group
+from cyclopts import App, CycloptsError, Group, UnusedCliTokensError
 
 from rush import __version__
 from rush.cli.context import CommonOptions
 from rush.cli.definitions import lines_of
 from rush.cli.helping import HelpPages
 from rush.cli.output import Output
+from rush.domain.names import quoted
 from rush.errors import DefinitionError, RushError
 
 START = Group("Start", sort_key=1)
@@ -124,7 +125,11 @@ def call(
 
 
 def _misused(error: CycloptsError, out: Output) -> int:
-    out.error(" ".join(str(error).split()))
+    if isinstance(error, UnusedCliTokensError):
+        left = " ".join(map(quoted, error.unused_tokens or ()))
+        out.error(f"nothing is known here of {left}")
+    else:
+        out.error(" ".join(str(error).split()))
     chain = " ".join(error.command_chain or ())
     out.help(f"try `rush {chain} --help`" if chain else "try `rush --help`")
     return USAGE

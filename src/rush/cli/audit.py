@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions, JsonFlag, whole_number
 from rush.cli.engine import client_of
 from rush.cli.output import Column, ago
+from rush.domain.params import as_typed
 from rush.domain.redaction import redacted
 from rush.errors import ConfigurationError
 from rush.store import audit as deeds
@@ -17,6 +18,8 @@ from rush.store import audit as deeds
 app = App(name="audit")
 
 MOST = 1000
+#: So many characters of what was asked for are printed; all of them with --json.
+LONGEST = 200
 
 
 @app.default
@@ -69,12 +72,28 @@ def audit(
             Column("Via", spare=2),
             "What",
             "About",
+            Column("With", wraps=True, spare=3),
             Column("Why", wraps=True),
             Column("Outcome", wraps=True),
         ),
         [
-            (ago(row.at, now), row.who, row.via, row.action, row.target, row.why, row.said)
+            (
+                ago(row.at, now),
+                row.who,
+                row.via,
+                row.action,
+                row.target,
+                _told(row.detail),
+                row.why,
+                row.said,
+            )
             for row in rows
         ],
         empty="nobody has done anything like that yet",
     )
+
+
+def _told(detail: dict[str, Any] | None) -> str:
+    """A job, parameters: what else was said of a deed, as far as there is room."""
+    text = as_typed(detail) if detail else ""
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

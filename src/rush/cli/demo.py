@@ -366,11 +366,7 @@ def tell_findings(run: Run, stage: Stage) -> None:
 def tell_what_is_next(run: Run, stage: Stage) -> None:
     out = stage.out
     out.say()
-    out.say("All of it in a browser, the graph, the timeline, the logs and the report:")
-    out.say(f"  {dashboard_command(stage.folder)}")
-    out.say("It prints the address to open, and runs what you start there. Ctrl-C ends it.")
-    out.say()
-    out.say("Or in the terminal:")
+    out.say("In the terminal:")
     lines = list(what_is_next(run.name, stage))
     width = max(len(command) for command, _ in lines)
     for command, purpose in lines:
@@ -380,6 +376,13 @@ def tell_what_is_next(run: Run, stage: Stage) -> None:
         "PostgreSQL stays up until `rush db stop`"
         if stage.keep
         else "PostgreSQL is stopped; `rush db start` starts it, and it stays up until `rush db stop`"
+    )
+    out.say()
+    out.say("Or all of it in a browser, the graph, the timeline, the logs and the report:")
+    out.say(f"  {dashboard_command(stage.folder)}")
+    out.say(
+        f"It starts what it needs, and prints the address to open; {run.name} is there under Runs. "
+        "Ctrl-C ends it."
     )
 
 

@@ -85,7 +85,8 @@ def answers(client: Client, ref: str, job: str | None) -> tuple[str, str, list[R
         raise NotFoundError(f"there is no run {ref}")
     reasons = why(situation, job)
     if job is not None and not reasons:
-        raise NotFoundError(f"{situation.run.name} has no job {quoted(job)}")
+        names = ", ".join(each.name for each in situation.jobs[:10])
+        raise NotFoundError(f"{situation.run.name} has no job {quoted(job)}; it has {names}")
     return situation.run.name, situation.run.state, reasons
 
 

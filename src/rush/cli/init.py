@@ -33,7 +33,9 @@ Next:
   {cd}rush pipelines apply pipelines/example_pipeline.yaml
   rush worker worker1
 and in another terminal:
-  {cd}rush run example_pipeline --wait"""
+  {cd}rush run example_pipeline --wait
+or all of it at once, with the dashboard:
+  {cd}rush dev"""
 
 
 @app.default

@@ -119,7 +119,7 @@ def show(
     )
 
 
-@app.command
+@app.command(usage="rush pipelines apply [OPTIONS] FILE...")
 def apply(
     files: Annotated[list[Path], Parameter(name="FILE")],
     /,

@@ -22,6 +22,7 @@ app = App(name="ui")
 
 HOST = "127.0.0.1"
 PORT = 8787
+LAST_PORT = 65535
 #: So many ports are tried, where none is named.
 TRIES = 20
 
@@ -167,6 +168,8 @@ def is_loopback(host: str) -> bool:
 
 def listen(host: str, port: int | None) -> socket.socket:
     """A socket that listens. Raises ConfigurationError where that is not possible."""
+    if port is not None and not 0 <= port <= LAST_PORT:
+        raise ConfigurationError(f"flag --port: must be from 0 to {LAST_PORT}, not {port}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     tries = range(PORT, PORT + TRIES) if port is None else [port]
     reason = ""

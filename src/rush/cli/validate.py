@@ -18,7 +18,7 @@ from rush.errors import Problem
 if TYPE_CHECKING:
     from rush.domain.definition import JobDefinition
 
-app = App(name="validate")
+app = App(name="validate", usage="rush validate [OPTIONS] FILE...")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,6 +56,12 @@ def version_list(session: Session, name: str) -> list[Any]:
     return session.many("version_list", name=name)
 
 
+def newest_version(session: Session, name: str) -> int | None:
+    """The number of the version that is in force; None where there is no such pipeline."""
+    number: int | None = session.one("newest_version", name=name).version
+    return number
+
+
 def version(session: Session, name: str, number: int) -> VersionRow | None:
     row = session.one("pipeline_version", name=name, version=number)
     return None if row is None else VersionRow(**row._asdict())

@@ -118,6 +118,10 @@ SELECT (SELECT count(*) FROM (SELECT FROM rush.run_state
 SELECT version, created_at, compiled_at, error, statement_timestamp() AS now
   FROM rush.pipeline_version WHERE pipeline = %(name)s ORDER BY version DESC;
 
+-- name: newest_version :one
+-- The number of the version that a run would have which began now.
+SELECT max(version) AS version FROM rush.pipeline_version WHERE pipeline = %(name)s;
+
 -- name: pipeline_version :one
 SELECT version, definition, created_at, compiled_at, error, statement_timestamp() AS now
   FROM rush.pipeline_version WHERE pipeline = %(name)s AND version = %(version)s;

@@ -20,6 +20,7 @@ from rush.domain.params import parse_assignment, read_value
 from rush.domain.redaction import HIDDEN, has_hidden, redacted
 from rush.domain.states import RunState
 from rush.errors import ConfigurationError, RushError
+from rush.store import job_reads
 from rush.store.run_search import RunFilter
 from rush.web import actions
 from rush.web.guard import ActingDep, Role, VisitorDep, needs
@@ -105,7 +106,7 @@ def retry(
             run_id,
             job=job or None,
             from_beginning=bool(whole),
-            params=_changed(client, run_id, params),
+            params=_changed(client, run_id, job or None, params),
             why=why,
         )
 
@@ -217,13 +218,18 @@ def _back(request: Request, back: str, said: str, *, bad: bool = False) -> Redir
     return answer
 
 
-def _changed(client: Client, run_id: int, text: str) -> dict[str, Any] | None:
+def _changed(client: Client, run_id: int, job: str | None, text: str) -> dict[str, Any] | None:
     """
-    The parameters, one key=value a line, that are not as they were shown. Raises
-    ConfigurationError for a line that is none, and for one of which a part was hidden.
+    The parameters, one key=value a line, that are not as they were shown: all that a job is
+    given, or those of the run. Raises ConfigurationError for a line that is none, and for one of
+    which a part was hidden.
     """
-    row = client.run(run_id).read()
-    shown: dict[str, Any] = redacted(row.params or {}) if row else {}
+    if job is None:
+        row = client.run(run_id).read()
+        given = row.params or {} if row else {}
+    else:
+        given = client.read(job_reads.params, run_id, job)
+    shown: dict[str, Any] = redacted(given)
     changed = {
         name: value
         for name, value in map(parse_assignment, filter(None, map(str.strip, text.splitlines())))

@@ -6,6 +6,7 @@ Pipeline: its runs by its jobs, its graph, its runs, how they go, its definition
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +16,8 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, Response
 
 from rush.client import Client
-from rush.domain.redaction import redacted
+from rush.domain.params import as_typed
+from rush.domain.redaction import has_hidden, redacted
 from rush.domain.rows import PipelineRow, VersionRow
 from rush.errors import NotFoundError
 from rush.store import overview, run_reads
@@ -36,6 +38,9 @@ PAGE = 50
 
 #: So many lines are shown.
 MOST_LINES = 5000
+
+#: A command of more characters is nothing to copy.
+LONGEST_COMMAND = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +79,7 @@ def pipeline(
         case "definition":
             view |= _definition(client, name, version, against)
         case "run":
-            view |= _form(client, client.pipeline(name).definition, like)
+            view |= _form(client, name, like)
         case _:
             pass
     return page(
@@ -135,12 +140,14 @@ def _version(client: Client, name: str, number: int) -> VersionRow:
     return row
 
 
-def _form(client: Client, definition: Mapping[str, Any], like: int | None) -> dict[str, Any]:
+def _form(client: Client, pipeline: str, like: int | None) -> dict[str, Any]:
     """The fields of a run's form, filled as the definition has it, or as another run had it."""
+    definition = client.pipeline(pipeline).definition
     declared = definition.get("params")
     values: dict[str, Any] = dict(declared) if isinstance(declared, dict) else {}
-    if like is not None and (run := client.read(run_reads.run, like)) is not None:
-        values |= run.params or {}
+    run = None if like is None else client.read(run_reads.run, like)
+    given: dict[str, Any] = run.params or {} if run else {}
+    values |= given
     jobs = definition.get("jobs")
     names = (
         [job["name"] for job in jobs if isinstance(job, dict) and "name" in job]
@@ -148,7 +155,15 @@ def _form(client: Client, definition: Mapping[str, Any], like: int | None) -> di
         else []
     )
     fields = [_field(at, name, value) for at, (name, value) in enumerate(redacted(values).items())]
-    return {"fields": fields, "jobs": names, "prefix": PARAMETER}
+    return {"fields": fields, "jobs": names, "prefix": PARAMETER, "shell": _shell(pipeline, given)}
+
+
+def _shell(pipeline: str, params: Mapping[str, Any]) -> str | None:
+    """The command that does what the form does; none where it hides something, or is too long."""
+    shown = redacted(params)
+    told = [f"-p {shlex.quote(f'{name}={as_typed(value)}')}" for name, value in shown.items()]
+    command = " ".join(["rush run", pipeline, *told])
+    return None if has_hidden(shown) or len(command) > LONGEST_COMMAND else command
 
 
 def _field(at: int, name: str, value: Any) -> Field:

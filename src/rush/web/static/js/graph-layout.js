@@ -277,8 +277,9 @@ function measure(layers, cells, chains, right) {
     chain.forEach((cell, index) => {
       const begin = starts[cell.layer];
       if (index > 0) points.push(point(begin, cell.at));
+      else points.push(point(begin + cell.depth, cell.at));
       // Through a layer an edge goes straight, as deep as the layer is: there it stands beside boxes.
-      if (index < chain.length - 1) points.push(point(begin + (cell.id === null ? depths[cell.layer] : cell.depth), cell.at));
+      if (index < chain.length - 1) points.push(point(begin + depths[cell.layer], cell.at));
     });
     return { from, to, points };
   });
@@ -287,7 +288,7 @@ function measure(layers, cells, chains, right) {
 
 /**
  * An edge as the `d` of a path: straight through layers, curved between them.
- * @param {[number, number][]} points in pairs: the end of one layer, the beginning of the next
+ * @param {[number, number][]} points where it leaves its box or comes into a layer, and that layer's end, in turns; at last its box
  * @param {"right" | "down"} direction
  */
 export function pathOf(points, direction) {
@@ -296,7 +297,8 @@ export function pathOf(points, direction) {
   for (let index = 1; index < points.length; index += 1) {
     const [x0, y0] = points[index - 1];
     const [x1, y1] = points[index];
-    const through = index % 2 === 0;
+    if (x0 === x1 && y0 === y1) continue;
+    const through = index % 2 === 1;
     if (through || x0 === x1 || y0 === y1) d += `L${r(x1)} ${r(y1)}`;
     else if (direction === "right") d += `C${r((x0 + x1) / 2)} ${r(y0)} ${r((x0 + x1) / 2)} ${r(y1)} ${r(x1)} ${r(y1)}`;
     else d += `C${r(x0)} ${r((y0 + y1) / 2)} ${r(x1)} ${r((y0 + y1) / 2)} ${r(x1)} ${r(y1)}`;

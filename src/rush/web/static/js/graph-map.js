@@ -8,6 +8,8 @@ import { STATES, stateClass } from "./state.js";
 
 const WIDTH = 176;
 const HEIGHT = 104;
+/** Of its window it covers no more: on a telephone there is little beside it. */
+const SHARE = 0.25;
 
 /**
  * @param {import("./graph-focus.js").GraphJob[]} jobs
@@ -43,7 +45,8 @@ export class GraphMap {
     const { width, height } = this.view;
     this.svg.classList.toggle("gr-hidden", this.view.fits);
     if (this.view.fits) return;
-    const scale = Math.min(WIDTH / width, HEIGHT / height);
+    const most = this.view.svg.clientWidth * SHARE;
+    const scale = Math.min(Math.min(WIDTH, most) / width, HEIGHT / height);
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.svg.setAttribute("width", (width * scale).toFixed(1));
     this.svg.setAttribute("height", (height * scale).toFixed(1));

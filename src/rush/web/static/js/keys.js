@@ -87,14 +87,15 @@ function close() {
 function help() {
   const dialog = document.createElement("dialog");
   dialog.setAttribute("aria-label", "Keys");
-  const list = document.createElement("dl");
-  list.className = "facts body";
+  const body = dialog.appendChild(document.createElement("div"));
+  body.className = "body";
+  const list = body.appendChild(document.createElement("dl"));
+  list.className = "facts";
   for (const [key, does] of KEYS) {
     const term = list.appendChild(document.createElement("dt"));
     term.appendChild(document.createElement("kbd")).textContent = key;
     list.appendChild(document.createElement("dd")).textContent = does;
   }
-  dialog.append(list);
   dialog.addEventListener("close", () => dialog.remove());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   document.body.append(dialog);
