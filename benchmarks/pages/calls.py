@@ -100,7 +100,9 @@ def _lists() -> Iterator[Call]:
     yield Call("/workers", ["/workers"])
     yield Call("/terms", ["/terms"])
     yield Call("/audit", ["/audit"])
-    yield Call("/audit, deep", [_path("/audit", {"cursor": f"{n * 900 + 100}-"}) for n in range(50)])
+    yield Call(
+        "/audit, deep", [_path("/audit", {"cursor": f"{n * 900 + 100}-"}) for n in range(50)]
+    )
     yield Call("/audit of somebody", [_path("/audit", {"who": "person3"})])
     yield Call("/audit of nobody", [_path("/audit", {"who": "nobody"})])
     yield Call(
