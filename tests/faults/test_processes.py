@@ -123,7 +123,8 @@ def test_a_master_that_is_frozen_in_its_transaction_is_followed(
     rush.start("worker2")
     family += family_of(rush, "worker1")
     armed.set()
-    request = rush.request("p")
+    # One that is no plain "next run": what is plain is said together with its commit.
+    request = rush.request("p", jobinstance=7)
     assert frozen.wait(20)
 
     _, _, run = rush.decided(request, timeout=30)
