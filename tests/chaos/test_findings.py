@@ -110,13 +110,19 @@ def test_who_is_elected_leads_though_its_wire_is_cut_then(rush: Project, network
     lay(rush, {"p": [job("a")]})
     proxy = network.proxy(rush.database)
 
+    cut: list[Message] = []
+
     def cut_once(message: Message) -> Fault | None:
         listens = message.query == "LISTEN" and b":master" in message.body
-        return CUT if listens and message.toward == "server" and message.nth == 3 else None
+        if not listens or message.toward != "server" or cut:
+            return None
+        cut.append(message)
+        return CUT
 
     proxy.rule = cut_once
     rush.start("worker1", "--database-url", proxy.url, slots=1)
     rush.ended(rush.started("p"))
+    assert cut, "the wire was never cut"
 
 
 def test_a_worker_in_a_black_hole_comes_back(rush: Project, network: Network) -> None:

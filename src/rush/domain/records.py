@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 OutcomeState = Literal["Complete", "Failed", "Cancelled"]
 
@@ -66,6 +66,12 @@ class Handed(NamedTuple):
     claim: Claim
     #: Before this monotonic instant nobody could know of it.
     since: float
+
+
+class Reach(Protocol):
+    """For how many new jobs a worker has room, or twice as `deep` while nobody else is there."""
+
+    def __call__(self, *, deep: bool) -> int: ...
 
 
 @dataclass(slots=True, kw_only=True)

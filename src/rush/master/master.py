@@ -25,13 +25,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import psycopg
 
 from rush.config import Settings
 from rush.descriptors import readable
-from rush.domain.records import Handed
+from rush.domain.records import Handed, Reach
 from rush.errors import DatabaseError
 from rush.master import assign, finish, requests, retries, waiting
 from rush.master.alerts import Alerts
@@ -267,12 +267,6 @@ class Master:
             round.session.notify(*(channel(schema, "worker", each) for each in sorted(others)))
         round.handed.clear()
         round.workers.clear()
-
-
-class Reach(Protocol):
-    """For how many new jobs a worker has room, or twice as `deep` while nobody else is there."""
-
-    def __call__(self, *, deep: bool) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)

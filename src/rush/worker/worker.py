@@ -29,7 +29,7 @@ from typing import Protocol
 
 import rush
 from rush.config import LoadedSettings
-from rush.domain.records import Handed
+from rush.domain.records import Handed, Reach
 from rush.errors import ConfigurationError
 from rush.store import workers
 from rush.store.session import Session, channel
@@ -46,12 +46,6 @@ log = logging.getLogger("rush.worker")
 
 #: Bells for those who watch runs are rung no more often than this.
 WATCH_EVERY = 0.1
-
-
-class Reach(Protocol):
-    """For how many new jobs a worker has room, or twice as `deep` while nobody else is there."""
-
-    def __call__(self, *, deep: bool) -> int: ...
 
 
 class Master(Leader, Protocol):
