@@ -169,9 +169,12 @@ class Rush:
     def wait_until_done(self, pipeline: str, before: int, asked: int = 0) -> None:
         """Until no newer request is Pending and no newer run of the pipeline is Running."""
         self.wait_until_admitted(asked)
-        oldest = before + 1
-        while oldest := self._running_from(oldest, pipeline):
-            time.sleep(LOOK)
+        oldest: int | None = before + 1
+        while oldest:
+            began = time.monotonic()
+            oldest = self._running_from(oldest, pipeline)
+            # A look that goes over what no vacuum may remove takes long: it is not what is measured.
+            time.sleep(max(LOOK, 5 * (time.monotonic() - began)) if oldest else 0)
 
     def wait_until_admitted(self, asked: int = 0) -> None:
         """Whatever was asked for before is none of its business: a look at it may take long."""

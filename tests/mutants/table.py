@@ -25,6 +25,7 @@ IN_RETRIES = "tests/master/test_retries.py::"
 IN_WAITING = "tests/master/test_waiting.py::"
 IN_ASSIGN = "tests/master/test_assign.py::"
 IN_ADMISSION = "tests/master/test_admission.py::"
+IN_LINE = "tests/domain/test_line.py::"
 IN_MASTER = "tests/master/test_master.py::"
 IN_ELECTION = "tests/worker/test_election.py::"
 IN_TEMPLATE = "tests/worker/test_template.py::"
@@ -494,8 +495,8 @@ TERMS = (
         cost="New runs begin before what has been Ready for long.",
         file=REQUESTS,
         inside="-- name: admit_next :many",
-        old="AND s.worker IS NULL AND NOT s.limited)) AS queues",
-        new="AND s.worker IS NULL AND NOT s.limited AND false)) AS queues",
+        old="AND s.turn >= band.turn\n                                            LIMIT 1) one)) AS queues",
+        new="AND false\n                                            LIMIT 1) one)) AS queues",
         test=IN_ADMISSION + "test_what_waits_already_comes_first",
     ),
     Mutant(
@@ -524,6 +525,71 @@ TERMS = (
         old="if now < self._whole_at:",
         new="if self._newest:",
         test=IN_MASTER + "test_a_request_is_decided_however_late_it_was_committed",
+    ),
+    Mutant(
+        name="gap-for-ever",
+        cost="What comes into the line before a place that was empty once is never begun.",
+        file="domain/line.py",
+        inside="def bands(",
+        old="if now >= self._whole_at:",
+        new="if not self._gaps:",
+        test=IN_LINE + "test_slow_looks_take_a_tenth_of_the_time_at_most",
+    ),
+    Mutant(
+        name="gap-and-no-second-look",
+        cost="What a look has left out waits for the poll interval.",
+        file="domain/line.py",
+        inside="def wait(",
+        old='if self.left_out else float("inf")',
+        new='if False else float("inf")',
+        test=IN_LINE + "test_what_was_left_out_is_looked_at_when_that_is_over",
+    ),
+    Mutant(
+        name="gap-hides-the-urgent",
+        cost="What is more urgent waits behind what is gone.",
+        file="domain/line.py",
+        inside="def _bands(",
+        old="bands += [(priority + 1, high, FIRST_TURN), (priority, priority, gaps[priority])]",
+        new="bands += [(priority, priority, gaps[priority])]",
+        test="tests/master/test_line.py"
+        "::test_what_lies_in_the_gap_waits_and_what_is_more_urgent_does_not[claimed]",
+    ),
+    Mutant(
+        name="dry-and-silent",
+        cost="A worker that has overlooked the rest of the line waits for it to be assigned.",
+        file="worker/worker.py",
+        inside="def _hear(",
+        old="or reply.request.committed or overlooked:",
+        new="or reply.request.committed:",
+        test="tests/worker/test_worker.py::test_what_a_look_may_have_left_out_is_left_to_the_master",
+    ),
+    Mutant(
+        name="ends-what-was-not-asked-about",
+        cost="Jobs are killed because an answer about newer ones does not name them.",
+        file="worker/supervisor.py",
+        inside="def _compare(",
+        old="if token <= after:",
+        new="if False:",
+        test=IN_SUPERVISOR + "test_what_was_not_asked_about_goes_on",
+    ),
+    Mutant(
+        name="half-a-look-for-ever",
+        cost="A job that was handed over long after its token was drawn is never begun.",
+        file="worker/reports.py",
+        inside="def _open_session(",
+        old="request.held_after = 0",
+        new="pass",
+        test="tests/worker/test_reports.py"
+        "::test_where_a_look_at_all_takes_long_what_is_new_is_looked_at",
+    ),
+    Mutant(
+        name="claims-beside-what-is-handed-on",
+        cost="A worker takes twice what it has room for.",
+        file=HELD,
+        inside="-- name: claim :many",
+        old="AND s.token > %(after)s",
+        new="AND s.token < %(after)s",
+        test=IN_HELD + "test_hand_offs_and_claims_together_are_no_more_than_is_wanted",
     ),
     Mutant(
         name="failed-commit-taken-for-the-sync",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from rush.domain import line
 from rush.domain.records import Claim, Outcome
 from rush.store.database import connect
 from rush.store.wire import Wire
@@ -266,3 +267,26 @@ def test_a_read_only_server_is_left(shared: Kernel, database: str, caplog):
     assert talk.answer().overtaken == []
     assert shared.ended(run) == ["a"]
     talk.reporter.stop()
+
+
+def test_where_a_look_at_all_takes_long_what_is_new_is_looked_at(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+):
+    """What is held is asked for from a token on, until a look at all is due again."""
+    monkeypatch.setattr(line, "SLOW", 0.0)
+    monkeypatch.setattr(line, "SELDOM", 1e6)
+    talk.kernel.define(CHAIN)
+    talk.kernel.start()
+    talk.kernel.start()
+    old, new = sorted(claim.token for claim in talk.claim(2))
+
+    def held(after: int) -> list[int]:
+        answer = talk.ask(Request(ask_held=True, held_after=after)).held
+        assert answer is not None
+        return sorted(claim.token for claim in answer)
+
+    assert held(old) == [old, new]  # a look at all: it was due
+    assert held(old) == [new]
+
+    talk.reporter._hang_up()
+    assert held(old) == [old, new]  # a new connection

@@ -144,10 +144,11 @@ class Bench:
         """Hand a job to the supervisor, perhaps not for the first time."""
         self.supervisor.take_over([claim_of(token)], self.jobs)
 
-    def hold(self, tokens: list[int], *, cancelling: bool = False) -> None:
-        """What the database says this worker holds."""
+    def hold(self, tokens: list[int], *, cancelling: bool = False, after: int = 0) -> None:
+        """What the database says this worker holds, of tokens after one."""
         held = [claim_of(token, cancelling=cancelling) for token in tokens]
-        self.supervisor.take_in(Reply(request=Request(), answer=Answer(), held=held))
+        request = Request(held_after=after)
+        self.supervisor.take_in(Reply(request=request, answer=Answer(), held=held))
 
     def until(self, done: Callable[[], Any], timeout: float = 20) -> None:
         """Turn until something is so."""
@@ -362,6 +363,21 @@ def test_what_is_held_no_more_is_killed_without_an_outcome(bench: Bench) -> None
 
     assert bench.outcomes == {}
     assert bench.over(bench.claim("Noop")).state == "Complete"
+
+
+def test_what_was_not_asked_about_goes_on(bench: Bench) -> None:
+    """An answer about tokens after one says nothing of those before it."""
+    gate = bench.folder / "gate"
+    old, new = bench.claim("Wait", **{"for": str(gate)}), bench.claim("Pid")
+    bench.until(lambda: old in bench.begun)
+    assert bench.supervisor.held_after < old < new
+
+    bench.hold([], after=old)
+    gate.touch()
+
+    assert bench.over(old).state == "Complete"
+    assert bench.supervisor.holding == 0
+    assert new not in bench.outcomes
 
 
 def test_a_cancelled_job_that_has_not_begun_never_does(bench: Bench) -> None:

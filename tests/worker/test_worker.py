@@ -161,3 +161,26 @@ def test_what_was_claimed_by_a_registration_that_is_over_is_not_begun(bench: Ben
         worker._hear(bench.pulse, bench.reporter)
 
     assert worker.supervisor.holding == 0
+
+
+def test_what_a_look_may_have_left_out_is_left_to_the_master(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A worker that runs dry after a look that left something out rings: the master looks at all.
+    """
+    rung: list[int] = []
+    monkeypatch.setattr(bench.worker, "_ring_master", lambda pulse: rung.append(1))
+    bench.start()
+    bench.worker._hand(bench.kernel.assign().handed)
+    bench.settle()
+    assert rung == []
+
+    bench.kernel.start()
+    bench.worker._hand(bench.kernel.assign().handed)
+    bench.reporter.line.bands()
+    bench.reporter.line.looked(1000, priority=0, turn=10**9)
+    bench.settle()
+
+    assert bench.marks == 2
+    assert rung == [1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -53,9 +54,17 @@ class Claim(NamedTuple):
     #: From `job_parameter`: texts, to be read as people type them.
     job_params: dict[str, str | None] | None
 
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> Claim:
+        """From a row that begins with these columns."""
+        return cls._make(row[:_COLUMNS])
+
     @property
     def key(self) -> Key:
         return Key(self.run_id, self.job, self.item, self.round)
+
+
+_COLUMNS = len(Claim._fields)
 
 
 class Handed(NamedTuple):

@@ -15,6 +15,6 @@ def assign(round: Round) -> None:
     if queue_sets is None:
         queue_sets = runs.queue_sets(round.session)
     with round.sending() as session:
-        handed = [runs.assign(session, queue_set) for queue_set in queue_sets]
+        handed = [runs.assign(session, each, line=round.line) for each in queue_sets]
     for some in handed:
         round.handed += some()

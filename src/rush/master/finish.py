@@ -17,7 +17,7 @@ log = logging.getLogger("rush.master")
 
 def release(round: Round) -> None:
     with round.transaction() as session:
-        rested = runs.release_finished(session, limit=BATCH)
+        rested = runs.release_finished(session, limit=BATCH, line=round.line)
     for run in rested:
         log.info("run %s is %s", run.id, run.state)
     round.watchers |= bool(rested)

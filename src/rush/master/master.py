@@ -31,6 +31,7 @@ import psycopg
 
 from rush.config import Settings
 from rush.descriptors import readable
+from rush.domain.line import Line
 from rush.domain.records import Handed, Reach
 from rush.errors import DatabaseError
 from rush.master import assign, finish, requests, retries, waiting
@@ -202,7 +203,7 @@ class Master:
 
     def _round(self, session: Wire, term: int, tasks: Tasks, *, rung: bool) -> float:
         """One round. Returns how many seconds to rest."""
-        round = Round(session=session, term=term, queue_sets=tasks.queue_sets)
+        round = Round(session=session, term=term, queue_sets=tasks.queue_sets, line=tasks.line)
         self._wants_room = NO_ROOM
         if (own := self._own) is not None:
             round.own, round.room = own.registration, own.reach(deep=self._alone)
@@ -214,7 +215,7 @@ class Master:
         all_plain = rung and requests.admit(round)
         self._tell_workers(round)
         tasks.horizon.decided(round.newest)
-        outlook = runs.outlook(session, after=round.after)
+        outlook = runs.outlook(session, after=round.after, line=round.line)
         self._alone = outlook.workers == 1
         if outlook.requested and not rung:
             # A bell was lost.
@@ -297,6 +298,7 @@ class Tasks:
         self._retention = Retention(settings.retention_days)
         self._buried_at = -BURY_ALONE_EVERY
         self.horizon = requests.Horizon(settings.poll_interval)
+        self.line = Line()
         #: The sets of queues that workers served at the last look.
         self.queue_sets: list[str] = []
 
@@ -348,6 +350,7 @@ class Tasks:
             grace = self._timeouts.grace
             seconds.append((outlook.next_deadline - outlook.now).total_seconds() + grace)
         seconds.append(self._settings.poll_interval)
+        seconds.append(self.line.wait())
         seconds.append(self._bury_at(outlook) - time.monotonic())
         return max(0.02, min(seconds))
 

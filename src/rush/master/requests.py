@@ -100,9 +100,16 @@ def admit(round: Round) -> bool:
     try:
         with round.sending() as session:
             answer = requests.admit_next(
-                session, limit=limit, after=round.after, own=round.own, room=round.room
+                session,
+                limit=limit,
+                after=round.after,
+                own=round.own,
+                room=round.room,
+                line=round.line,
             )
-            assigned = [runs.assign(session, queue_set) for queue_set in round.queue_sets or ()]
+            assigned = [
+                runs.assign(session, each, line=round.line) for each in round.queue_sets or ()
+            ]
         admitted = answer()
     except psycopg.DataError as error:
         log.warning("a request cannot be taken: %s", error)

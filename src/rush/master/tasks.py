@@ -16,6 +16,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from rush.domain.line import Line
 from rush.domain.records import Handed
 from rush.store import master_token
 from rush.store.master_token import TermOver
@@ -40,6 +41,8 @@ class Round:
     handed: list[Handed] = field(default_factory=list[Handed])
     #: The sets of queues that workers serve, where somebody has looked just now.
     queue_sets: list[str] | None = None
+    #: Where to look for what is Ready.
+    line: Line = field(default_factory=Line)
     #: Runs have come to rest, or new ones have begun: watchers want to know.
     watchers: bool = False
     #: Requests up to this id have been decided, and the newest that was in this round.

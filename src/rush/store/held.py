@@ -6,9 +6,13 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
+from rush.domain.line import Line
 from rush.domain.records import Answer, Claim, CompiledJob, LogPart, Outcome
 from rush.store.session import Connection, Session, array, numbers
 from rush.store.workers import Registration
+
+#: No token is newer.
+NEWEST = 2**63 - 1
 
 
 def report(
@@ -20,15 +24,19 @@ def report(
     want: int,
     idle: bool,
     claim_id: int,
+    line: Line | None = None,
 ) -> Callable[[], Answer]:
     """
     Report outcomes, go on with up to `keep` jobs that follow them, and claim what is Ready,
-    up to `want` together with these: one commit. What is returned waits for the answer.
+    up to `want` together with these: one commit. What is returned waits for the answer. `line`
+    says where to look, and learns from it.
 
     Instants become the database's: each is sent as the seconds that have passed since.
     Reporting the same outcomes again changes nothing.
     """
     me = {"worker": holder.name, "generation": holder.generation}
+    line = line or Line()
+    bands = line.bands()
     now = time.monotonic()
     outcomes = sorted(outcomes, key=lambda o: o.claim.key)
     complete = [o for o in outcomes if o.state == "Complete"]
@@ -56,10 +64,27 @@ def report(
                 results=array([o.result for o in complete]),
                 keep=keep,
                 claim_id=claim_id,
+                **bands,
             )
         if want:
-            claimed = session.send("claim", **me, want=want, idle=idle, claim_id=claim_id)
-    return lambda: _answer(complete, others, completed(), failed(), claimed())
+            claimed = session.send(
+                "claim",
+                **me,
+                want=want,
+                idle=idle,
+                claim_id=claim_id,
+                after=max((o.claim.token for o in complete), default=NEWEST),
+                **bands,
+            )
+
+    def answered() -> Answer:
+        rows, claims = completed(), claimed()
+        line.found(claims)
+        if rows and not rows[-1].ready:
+            line.found_nothing(rows[-1])
+        return _answer(complete, others, rows, failed(), claims)
+
+    return answered
 
 
 def _nothing() -> list[Any]:
@@ -73,10 +98,10 @@ def _answer(
     failed: list[Any],
     claimed: list[Any],
 ) -> Answer:
-    answer = Answer(claims=[Claim._make(row) for row in claimed])
+    answer = Answer(claims=[Claim.of(row) for row in claimed])
     if complete:
         *handed, total = completed
-        answer.claims += [Claim._make(row[: len(Claim._fields)]) for row in handed]
+        answer.claims += [Claim.of(row) for row in handed]
         answer.left, answer.ended, answer.ready = total.left, total.ended, total.ready
         if total.accepted is not None:
             answer.refused += _missing(complete, total.accepted)
@@ -92,9 +117,9 @@ def _missing(outcomes: Sequence[Outcome], accepted: Sequence[int]) -> list[int]:
     return [o.claim.token for o in outcomes if o.claim.token not in known]
 
 
-def held(session: Session, holder: Registration) -> list[Claim]:
-    """All that this registration holds, as the database knows it."""
-    rows = session.many("held", worker=holder.name, generation=holder.generation)
+def held(session: Session, holder: Registration, *, after: int = 0) -> list[Claim]:
+    """What this registration holds, as the database knows it; of tokens `after` one, if one is given."""
+    rows = session.many("held", worker=holder.name, generation=holder.generation, after=after)
     return [Claim._make(row) for row in rows]
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from rush.domain.line import Line
 from rush.domain.records import Claim, Handed
 from rush.store.session import Session, array
 from rush.store.workers import Registration
@@ -62,7 +63,13 @@ class Admitted(NamedTuple):
 
 
 def admit_next(
-    session: Session, *, limit: int, after: int, own: Registration | None = None, room: int = 0
+    session: Session,
+    *,
+    limit: int,
+    after: int,
+    own: Registration | None = None,
+    room: int = 0,
+    line: Line | None = None,
 ) -> Callable[[], Admitted]:
     """
     Make runs of the plain requests at the head of the line, `after` an id. Up to `room` of their first jobs
@@ -78,14 +85,13 @@ def admit_next(
         generation=own and own.generation,
         room=room,
         claim_id=secrets.randbits(62),
+        **(line or Line()).bands(),
     )
 
     def admitted() -> Admitted:
         *jobs, total = rows()
         handed = [
-            Handed(own.id, own.generation, Claim._make(row[: len(Claim._fields)]), since)
-            for row in jobs
-            if own is not None
+            Handed(own.id, own.generation, Claim.of(row), since) for row in jobs if own is not None
         ]
         return Admitted(total.made, total.seen, total.newest, handed)
 

@@ -8,18 +8,23 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from rush.domain.line import Line
 from rush.domain.records import Claim, Handed
 from rush.store.session import Session
 
 
-def outlook(session: Session, *, after: int = 0) -> Any:
+def outlook(session: Session, *, after: int = 0, line: Line | None = None) -> Any:
     """What there is to do now, and when the next thing is due; of requests those `after` an id."""
-    return session.one("outlook", after=after)
+    line = line or Line()
+    outlook = session.one("outlook", after=after, **line.bands())
+    if not outlook.ready:
+        line.found_nothing(outlook)
+    return outlook
 
 
-def release_finished(session: Session, *, limit: int) -> list[Any]:
+def release_finished(session: Session, *, limit: int, line: Line | None = None) -> list[Any]:
     """Consume finished jobs and release what waited for them. Returns the runs that have come to rest."""
-    return session.many("release_finished", limit=limit)
+    return session.many("release_finished", limit=limit, **(line or Line()).bands())
 
 
 def fail_overdue(
@@ -74,14 +79,20 @@ def queue_sets(session: Session) -> list[str]:
     return session.one("queue_sets").sets
 
 
-def assign(session: Session, queue_set: str) -> Callable[[], list[Handed]]:
+def assign(
+    session: Session, queue_set: str, *, line: Line | None = None
+) -> Callable[[], list[Handed]]:
     """
     Hand Ready jobs to workers of these queues that have free slots. What is returned waits
     for the answer.
     """
     since = time.monotonic()
-    rows = session.send("assign", queues=queue_set, claim_id=secrets.randbits(62))
-    return lambda: [
-        Handed(row.worker_id, row.generation, Claim._make(row[: len(Claim._fields)]), since)
-        for row in rows()
-    ]
+    line = line or Line()
+    answer = session.send("assign", queues=queue_set, claim_id=secrets.randbits(62), **line.bands())
+
+    def handed() -> list[Handed]:
+        rows = answer()
+        line.found(rows)
+        return [Handed(row.worker_id, row.generation, Claim.of(row), since) for row in rows]
+
+    return handed

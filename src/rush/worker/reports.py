@@ -34,6 +34,8 @@ from typing import Any
 import psycopg
 from psycopg import errors as pg
 
+from rush.domain import line
+from rush.domain.line import Line
 from rush.domain.records import Answer, Claim, CompiledJob, LogPart, Outcome
 from rush.errors import DatabaseError
 from rush.store import held as store
@@ -61,8 +63,9 @@ class Request:
     keep: int = 0
     want: int = 0
     idle: bool = False
-    #: Ask what this worker holds.
+    #: Ask what this worker holds: of tokens after this one will do, where a look at all takes long.
     ask_held: bool = False
+    held_after: int = 0
     #: The database has failed over since this was begun: what it says is held and is not known
     #: here may have been over already.
     failed_over: bool = False
@@ -118,6 +121,9 @@ class Reporter:
         self._compiled: dict[int, CompiledJob] = {}
         self._stopping = threading.Event()
         self.registration = registration
+        self.line = Line()
+        #: When to look at all that is held again, on the monotonic clock.
+        self._whole_at = 0.0
         #: A request is under way.
         self.busy = False
         #: It may ask what this worker holds.
@@ -265,6 +271,7 @@ class Reporter:
             self._mind_the_timeline(self._session, request)
             # What was committed without our hearing of it must come to light.
             request.ask_held = True
+            request.held_after = 0
         return self._session
 
     def _mind_the_timeline(self, session: Wire, request: Request) -> None:
@@ -295,11 +302,22 @@ class Reporter:
         request = reply.request
         reply.overtaken = self._overtaken(session, request.outcomes, reply.answer.refused)
         if request.ask_held:
-            reply.held = store.held(session, self.registration)
+            reply.held = self._held(session, request)
         for token, run_id in request.results_of.items():
             reply.results[token] = store.results_before(session, run_id)
         reply.compiled = self._look_up(session, [*reply.answer.claims, *(reply.held or ())])
         return reply
+
+    def _held(self, session: Wire, request: Request) -> list[Claim]:
+        began = time.monotonic()
+        if began >= self._whole_at:
+            request.held_after = 0
+        held = store.held(session, self.registration, after=request.held_after)
+        took = time.monotonic() - began
+        if not request.held_after:
+            # What was held once is in the way while somebody's old snapshot is open, as in the line.
+            self._whole_at = began + (line.SELDOM * took if took >= line.SLOW else 0.0)
+        return held
 
     def _report(self, session: Wire, request: Request) -> Answer:
         try:
@@ -318,6 +336,7 @@ class Reporter:
             idle=request.idle,
             # What tells this claim from every other, made before it is sent.
             claim_id=secrets.randbits(62),
+            line=self.line,
         )
 
     def _report_apart(self, session: Wire, outcomes: list[Outcome]) -> Answer:

@@ -56,6 +56,8 @@ AHEAD = 0.030
 LINGER = 0.001
 #: No runner holds more jobs ahead than this.
 AHEAD_LIMIT = 250
+#: So many tokens may be committed before one that was drawn earlier, and it is heard of at once.
+LATE = 10_000
 #: Lines of a job that goes on are kept in the database this often.
 LOG_EVERY = 0.5
 #: Between telling a job that it is cancelled and SIGTERM.
@@ -122,6 +124,8 @@ class Supervisor:
         self._attended: tuple[int, int] | None = None
         self._runners: list[RunnerProcess] = []
         self._held: dict[int, Held] = {}
+        #: The highest token that this worker has seen.
+        self._newest = LATE
         self._queue: deque[Held] = deque()
         self._request = Request()
         self._mean = LONG
@@ -226,6 +230,14 @@ class Supervisor:
             or request.committed
         )
 
+    @property
+    def held_after(self) -> int:
+        """
+        Nothing that this worker holds has this token or a lower one, and nothing that it was handed
+        just now should have: tokens are committed in another order than they are drawn.
+        """
+        return min([*self._held, self._newest]) - LATE
+
     def news(self) -> Request:
         """All there is to tell, and what is wanted; it is not told again."""
         request, self._request = self._request, Request()
@@ -250,7 +262,12 @@ class Supervisor:
         for claim in reply.answer.claims:
             self._accept(claim, reply.compiled)
         if reply.held is not None:
-            self._compare(reply.held, reply.compiled, failed_over=reply.request.failed_over)
+            self._compare(
+                reply.held,
+                reply.compiled,
+                after=reply.request.held_after,
+                failed_over=reply.request.failed_over,
+            )
         self._dispatch()
 
     def take_over(self, claims: Sequence[Claim], compiled: Mapping[int, CompiledJob]) -> None:
@@ -319,6 +336,7 @@ class Supervisor:
             return
         held = Held(claim=claim, job=job, queued_at=time.monotonic())
         self._held[claim.token] = held
+        self._newest = max(self._newest, claim.token)
         if claim.cancelling:
             self._over(held, self._outcome(held, "Cancelled", reason="cancelled"))
         elif self._stopping:
@@ -327,15 +345,22 @@ class Supervisor:
             self._queue.append(held)
 
     def _compare(
-        self, rows: list[Claim], compiled: Mapping[int, CompiledJob], *, failed_over: bool
+        self,
+        rows: list[Claim],
+        compiled: Mapping[int, CompiledJob],
+        *,
+        after: int,
+        failed_over: bool,
     ) -> None:
         """
         Start what is ours unheard of, end what is ours no more, hear of cancelled runs. These rows
-        are older than what has ended here since they were asked for. After a failover what is
-        unheard of is given back: it may have been over, under this same token.
+        are of tokens after one, and older than what has ended here since they were asked for. After
+        a failover what is unheard of is given back: it may have been over, under this same token.
         """
         rows_by_token = {claim.token: claim for claim in rows}
         for token, held in list(self._held.items()):
+            if token <= after:
+                continue
             if token not in rows_by_token:
                 self._end_or_drop(held, "overtaken")
             elif rows_by_token[token].cancelling:

@@ -213,6 +213,8 @@ class Worker:
         rung, self._rung = self._rung, False
         request = self.supervisor.news()
         request.ask_held = rung
+        if rung:
+            request.held_after = self.supervisor.held_after
         if not takes:
             request.keep = 0
         if not hungry or not (self._ready or request.committed):
@@ -245,7 +247,9 @@ class Worker:
         filled = bool(reply.request.want) and len(answer.claims) >= reply.request.want
         unasked = self._ready and not reply.request.want
         self._ready = filled or answer.ready or unasked
-        if answer.left or reply.request.committed:
+        # What the look has left out may be all there is: the master looks again soon.
+        overlooked = not self._ready and reporter.line.left_out and self.supervisor.idle()
+        if answer.left or reply.request.committed or overlooked:
             self._ring_master(pulse)
         if answer.ended and time.monotonic() >= self._watch_at:
             self._watch_at = time.monotonic() + WATCH_EVERY

@@ -279,8 +279,8 @@ CREATE INDEX run_state_ready ON rush.run_state (queue, priority DESC, turn, run_
 -- Whose time will come.
 CREATE INDEX run_state_waiting ON rush.run_state (ready_at) WHERE state = 'Waiting' AND NOT paused;
 CREATE INDEX run_state_paused ON rush.run_state (pipeline) WHERE paused;
--- What is whose.
-CREATE INDEX run_state_held ON rush.run_state (generation) WHERE worker IS NOT NULL;
+-- What is whose, the newest last.
+CREATE INDEX run_state_held ON rush.run_state (generation, token) WHERE worker IS NOT NULL;
 -- What may be overdue, what has failed, what waits for a person.
 CREATE INDEX run_state_running ON rush.run_state (deadline_at) WHERE state = 'Running';
 CREATE INDEX run_state_failed ON rush.run_state (run_id) WHERE state = 'Failed';

@@ -89,6 +89,17 @@ WITH me AS MATERIALIZED (
       FROM over
      WHERE token NOT IN (SELECT token FROM ended UNION ALL SELECT token FROM following)
     RETURNING id
+), look AS MATERIALIZED (
+    SELECT clock_timestamp() AS began,
+           EXISTS (SELECT FROM me, unnest(me.queues) AS q(queue),
+                          unnest(%(lows)s::int[], %(highs)s::int[], %(turns)s::bigint[]) AS band(low, high, turn)
+                    CROSS JOIN LATERAL (SELECT FROM rush.run_state s
+                                         WHERE s.queue = q.queue AND s.state = 'Ready'
+                                           AND s.worker IS NULL AND NOT s.limited
+                                           AND s.priority BETWEEN band.low AND band.high AND s.turn >= band.turn
+                                         LIMIT 1) one
+                    WHERE me.takes) AS ready,
+           clock_timestamp() AS over
 )
 SELECT h.token, h.run_id, h.job, h.item, h.round, %(claim_id)s::bigint AS claim_id,
        h.job_id, h.pipeline, h.jobinstance, 0 AS attempt, false AS given_back, false AS cancelling,
@@ -97,23 +108,20 @@ SELECT h.token, h.run_id, h.job, h.item, h.round, %(claim_id)s::bigint AS claim_
            (SELECT jsonb_object_agg(p.name, p.value ORDER BY p.job)
               FROM rush.job_parameter p
              WHERE p.pipeline = h.pipeline AND p.job IN ('*', h.job)) END AS job_params,
-       NULL::bigint[] AS accepted, NULL::bigint AS left, NULL::bigint AS ended, NULL::boolean AS ready
+       NULL::bigint[] AS accepted, NULL::bigint AS left, NULL::bigint AS ended, NULL::boolean AS ready,
+       NULL::float8 AS looked, NULL::bigint AS turn
   FROM handed h JOIN rush.run r ON r.id = h.run_id
  WHERE h.token IS NOT NULL
 UNION ALL
 -- The sum: what was accepted, where that is not all; what others must do now; the runs ended;
--- whether there is something to claim.
+-- whether there is something to claim, how long the look at that took, and the newest turn.
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
        CASE WHEN (SELECT count(*) FROM over) < cardinality(%(tokens)s::bigint[])
             THEN ARRAY(SELECT token FROM over) END,
        (SELECT count(*) FROM noted) + (SELECT count(*) FROM handed WHERE token IS NULL),
-       (SELECT count(*) FROM ended),
-       EXISTS (SELECT FROM me, unnest(me.queues) AS q(queue)
-                CROSS JOIN LATERAL (SELECT FROM rush.run_state s
-                                     WHERE s.queue = q.queue AND s.state = 'Ready'
-                                       AND s.worker IS NULL AND NOT s.limited
-                                     LIMIT 1) one
-                WHERE me.takes);
+       (SELECT count(*) FROM ended), l.ready, date_part('epoch', l.over - l.began),
+       (SELECT last_value FROM rush.turn)
+  FROM look l;
 
 -- name: fail :many
 -- Report attempts that have failed or were cancelled. What was cancelled is gone; what has
@@ -171,25 +179,29 @@ SELECT token FROM accepted;
 
 -- name: claim :many
 -- Take Ready jobs, up to as many as are wanted together with what `complete` has handed on
--- under the same claim id.
+-- under the same claim id. Each tells its place in the line, and how long the look for the first took.
 WITH me AS MATERIALIZED (
     SELECT w.queues, w.state = 'Alive' AND NOT (SELECT paused FROM rush.control) AS takes
       FROM rush.worker w
      WHERE w.name = %(worker)s AND w.generation = %(generation)s AND w.state <> 'Dead'
        FOR KEY SHARE
 ), room AS MATERIALIZED (
+    -- What was handed on just now has newer tokens than what it follows: no walk through the rest.
     SELECT greatest(0, %(want)s - count(*)) AS jobs
       FROM rush.run_state s
-     WHERE s.worker = %(worker)s AND s.generation = %(generation)s AND s.claim_id = %(claim_id)s
+     WHERE s.worker = %(worker)s AND s.generation = %(generation)s AND s.token > %(after)s
+       AND s.claim_id = %(claim_id)s
 ), picked AS MATERIALIZED (
     -- Each queue in its own order, so that the index is read from its start and no further. What
     -- is locked stays where it is: by its place it is found again, and no plan can walk a run.
-    SELECT best.ctid, best.run_id
-      FROM me, unnest(me.queues) AS q(queue)
+    SELECT best.ctid, best.run_id, best.found_at
+      FROM me, unnest(me.queues) AS q(queue),
+           unnest(%(lows)s::int[], %(highs)s::int[], %(turns)s::bigint[]) AS band(low, high, turn)
      CROSS JOIN LATERAL (
-           SELECT s.ctid, s.run_id, s.priority, s.turn
+           SELECT s.ctid, s.run_id, s.priority, s.turn, clock_timestamp() AS found_at
              FROM rush.run_state s
             WHERE s.queue = q.queue AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
+              AND s.priority BETWEEN band.low AND band.high AND s.turn >= band.turn
               AND (%(idle)s OR NOT s.given_back)
             ORDER BY s.priority DESC, s.turn, s.run_id
             LIMIT (SELECT jobs FROM room)
@@ -208,11 +220,13 @@ RETURNING s.token, s.run_id, s.job, s.item, s.round, s.claim_id, s.job_id, s.pip
           CASE WHEN (SELECT EXISTS (SELECT FROM rush.job_parameter)) THEN
               (SELECT jsonb_object_agg(j.name, j.value ORDER BY j.job)
                  FROM rush.job_parameter j
-                WHERE j.pipeline = s.pipeline AND j.job IN ('*', s.job)) END AS job_params;
+                WHERE j.pipeline = s.pipeline AND j.job IN ('*', s.job)) END AS job_params,
+          s.priority, s.turn,
+          (SELECT date_part('epoch', min(found_at) - statement_timestamp()) FROM picked) AS looked;
 
 -- name: held :many
--- All that this worker holds, as the database knows it: how it takes what the master
--- assigned, learns of cancelled runs, and finds a claim whose answer was lost.
+-- What this worker holds, as the database knows it, of tokens after this one: how it takes what
+-- the master assigned, learns of cancelled runs, and finds a claim whose answer was lost.
 SELECT s.token, s.run_id, s.job, s.item, s.round, s.claim_id,
        s.job_id, s.pipeline, s.jobinstance,
        s.attempt - (s.state = 'Running')::int AS attempt, s.given_back, r.cancelling,
@@ -223,7 +237,7 @@ SELECT s.token, s.run_id, s.job, s.item, s.round, s.claim_id,
              WHERE p.pipeline = s.pipeline AND p.job IN ('*', s.job)) END AS job_params
   FROM rush.run_state s
   JOIN rush.run r ON r.id = s.run_id
- WHERE s.worker = %(worker)s AND s.generation = %(generation)s;
+ WHERE s.worker = %(worker)s AND s.generation = %(generation)s AND s.token > %(after)s;
 
 -- name: mark_running :exec
 -- A runner has begun these. Their timeout counts from there.

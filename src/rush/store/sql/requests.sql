@@ -46,9 +46,15 @@ SELECT q.id, q.action, q.pipeline, q.job, q.jobinstance,
 WITH own AS MATERIALIZED (
     SELECT w.name, w.generation,
            ARRAY(SELECT q.queue FROM unnest(w.queues) AS q(queue)
-                  WHERE NOT EXISTS (SELECT FROM rush.run_state s
-                                     WHERE s.queue = q.queue AND s.state = 'Ready'
-                                       AND s.worker IS NULL AND NOT s.limited)) AS queues
+                  WHERE NOT EXISTS (SELECT FROM unnest(%(lows)s::int[], %(highs)s::int[], %(turns)s::bigint[])
+                                                AS band(low, high, turn)
+                                     CROSS JOIN LATERAL (
+                                           SELECT FROM rush.run_state s
+                                            WHERE s.queue = q.queue AND s.state = 'Ready'
+                                              AND s.worker IS NULL AND NOT s.limited
+                                              AND s.priority BETWEEN band.low AND band.high
+                                              AND s.turn >= band.turn
+                                            LIMIT 1) one)) AS queues
       FROM rush.worker w
      WHERE w.name = %(worker)s AND w.generation = %(generation)s AND w.state = 'Alive'
        AND %(room)s > 0 AND NOT (SELECT paused FROM rush.control)
@@ -57,7 +63,7 @@ WITH own AS MATERIALIZED (
                           AND o.slots > (SELECT count(*)
                                            FROM (SELECT FROM rush.run_state s
                                                   WHERE s.worker = o.name AND s.generation = o.generation
-                                                  LIMIT o.slots) held))
+                                                  ORDER BY s.token DESC LIMIT o.slots) held))
        FOR KEY SHARE OF w
 ), pending AS MATERIALIZED (
     SELECT id, pipeline, params, created_at,
@@ -78,12 +84,18 @@ WITH own AS MATERIALIZED (
       LEFT JOIN LATERAL (SELECT r.jobinstance, r.turn
                            FROM rush.run r
                           WHERE r.pipeline = p.name ORDER BY r.jobinstance DESC LIMIT 1) l ON true
-      LEFT JOIN LATERAL (SELECT s.turn
-                           FROM rush.run_state s
-                          WHERE s.queue = (SELECT j.queue FROM rush.pipeline_job j
-                                            WHERE j.version_id = v.id AND j.predecessors = 0 LIMIT 1)
-                            AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
-                          ORDER BY s.priority DESC, s.turn LIMIT 1) n ON true
+      LEFT JOIN LATERAL (SELECT one.turn
+                           FROM unnest(%(lows)s::int[], %(highs)s::int[], %(turns)s::bigint[])
+                                    AS band(low, high, turn)
+                          CROSS JOIN LATERAL (
+                                SELECT s.priority, s.turn
+                                  FROM rush.run_state s
+                                 WHERE s.queue = (SELECT j.queue FROM rush.pipeline_job j
+                                                   WHERE j.version_id = v.id AND j.predecessors = 0 LIMIT 1)
+                                   AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
+                                   AND s.priority BETWEEN band.low AND band.high AND s.turn >= band.turn
+                                 ORDER BY s.priority DESC, s.turn LIMIT 1) one
+                          ORDER BY one.priority DESC, one.turn LIMIT 1) n ON true
      WHERE v.compiled_at IS NOT NULL AND v.error IS NULL
 ), asked AS (
     SELECT q.id, q.pipeline, q.params, q.created_at, k.version_id, k.roots,

@@ -44,10 +44,14 @@ WITH taken AS (
       LEFT JOIN rush.pipeline p ON p.name = r.pipeline
 ), line AS MATERIALIZED (
     -- Looked at once, before anything is added to it.
-    SELECT q.queue, (SELECT s.turn FROM rush.run_state s
-                      WHERE s.queue = q.queue AND s.state = 'Ready'
-                        AND s.worker IS NULL AND NOT s.limited
-                      ORDER BY s.priority DESC, s.turn LIMIT 1) AS front
+    SELECT q.queue, (SELECT one.turn
+                       FROM unnest(%(lows)s::int[], %(highs)s::int[], %(turns)s::bigint[]) AS band(low, high, turn)
+                      CROSS JOIN LATERAL (SELECT s.priority, s.turn FROM rush.run_state s
+                                           WHERE s.queue = q.queue AND s.state = 'Ready'
+                                             AND s.worker IS NULL AND NOT s.limited
+                                             AND s.priority BETWEEN band.low AND band.high AND s.turn >= band.turn
+                                           ORDER BY s.priority DESC, s.turn LIMIT 1) one
+                      ORDER BY one.priority DESC, one.turn LIMIT 1) AS front
       FROM (SELECT DISTINCT queue FROM next) q
 ), released AS (
     INSERT INTO rush.run_state (run_id, job, round, job_id, pipeline, jobinstance, state, attempt,
@@ -297,13 +301,17 @@ SELECT id, state FROM ended;
 -- name: assign :many
 -- Hand Ready jobs to workers with free slots: the workers that serve just these queues,
 -- the least loaded first, a seat at a time. They are Ready, with their holder named,
--- until a runner begins them. Returns what `held` would tell each of them.
+-- until a runner begins them. Returns what `held` would tell each of them, its place in the line,
+-- and how long the look for the first took.
 WITH seat AS MATERIALIZED (
     SELECT w.name, w.id, w.generation,
            row_number() OVER (ORDER BY l.held + n, w.name) AS seat
       FROM rush.worker w
-     CROSS JOIN LATERAL (SELECT count(*) AS held FROM rush.run_state s
-                          WHERE s.worker = w.name AND s.generation = w.generation) l
+     -- From the newest: one that is busy is soon seen to be, whatever it has done before.
+     CROSS JOIN LATERAL (SELECT count(*) AS held
+                           FROM (SELECT FROM rush.run_state s
+                                  WHERE s.worker = w.name AND s.generation = w.generation
+                                  ORDER BY s.token DESC LIMIT w.slots) newest) l
      CROSS JOIN LATERAL generate_series(1, w.slots - l.held) n
      WHERE w.state = 'Alive' AND w.queues = %(queues)s::text[]
        AND NOT (SELECT paused FROM rush.control)
@@ -314,14 +322,18 @@ WITH seat AS MATERIALIZED (
        FOR KEY SHARE
 ), picked AS MATERIALIZED (
     SELECT best.run_id, best.job, best.item, best.round,
+           best.found_at,
            row_number() OVER (ORDER BY best.priority DESC, best.turn, best.run_id) AS seat
-      FROM unnest(%(queues)s::text[]) AS q(queue)
+      FROM unnest(%(queues)s::text[]) AS q(queue),
+           unnest(%(lows)s::int[], %(highs)s::int[], %(turns)s::bigint[]) AS band(low, high, turn)
      CROSS JOIN LATERAL (
-           SELECT s.run_id, s.job, s.item, s.round, s.priority, s.turn
+           SELECT s.run_id, s.job, s.item, s.round, s.priority, s.turn, clock_timestamp() AS found_at
              FROM rush.run_state s
             WHERE s.queue = q.queue AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
+              AND s.priority BETWEEN band.low AND band.high AND s.turn >= band.turn
             ORDER BY s.priority DESC, s.turn, s.run_id
-            LIMIT (SELECT count(*) FROM seat)
+            -- Workers are locked before jobs.
+            LIMIT (SELECT count(*) FROM seat JOIN alive USING (name, generation))
               FOR UPDATE SKIP LOCKED) best
 )
 UPDATE rush.run_state s
@@ -338,10 +350,24 @@ RETURNING s.token, s.run_id, s.job, s.item, s.round, s.claim_id, s.job_id, s.pip
               (SELECT jsonb_object_agg(j.name, j.value ORDER BY j.job)
                  FROM rush.job_parameter j
                 WHERE j.pipeline = s.pipeline AND j.job IN ('*', s.job)) END AS job_params,
+          s.priority, s.turn,
+          (SELECT date_part('epoch', min(found_at) - statement_timestamp()) FROM picked) AS looked,
           seat.id AS worker_id, s.generation;
 
 -- name: outlook :one
--- What there is for the master to do now, and when the next thing is due.
+-- What there is for the master to do now, and when the next thing is due. Of what is Ready it also
+-- tells how long the look took, and the newest turn.
+WITH look AS MATERIALIZED (
+    SELECT clock_timestamp() AS began,
+           EXISTS (SELECT FROM (SELECT DISTINCT unnest(queues) FROM rush.worker WHERE state = 'Alive') AS q(queue),
+                          unnest(%(lows)s::int[], %(highs)s::int[], %(turns)s::bigint[]) AS band(low, high, turn)
+                    CROSS JOIN LATERAL (SELECT FROM rush.run_state s
+                                         WHERE s.queue = q.queue AND s.state = 'Ready'
+                                           AND s.worker IS NULL AND NOT s.limited
+                                           AND s.priority BETWEEN band.low AND band.high AND s.turn >= band.turn
+                                         LIMIT 1) one) AS ready,
+           clock_timestamp() AS over
+)
 SELECT statement_timestamp() AS now,
        EXISTS (SELECT FROM rush.finished) AS finished,
        EXISTS (SELECT FROM rush.run_state s
@@ -350,15 +376,16 @@ SELECT statement_timestamp() AS now,
        EXISTS (SELECT FROM rush.run_request WHERE status = 'Pending' AND id > %(after)s) AS requested,
        EXISTS (SELECT FROM rush.pipeline_version WHERE compiled_at IS NULL) AS uncompiled,
        EXISTS (SELECT FROM rush.run WHERE cancelling) AS cancelling,
-       EXISTS (SELECT FROM rush.run_state
-                WHERE state = 'Ready' AND worker IS NULL AND NOT limited) AS ready,
+       look.ready, date_part('epoch', look.over - look.began) AS looked,
+       (SELECT last_value FROM rush.turn) AS turn,
        (SELECT count(*) FROM rush.worker WHERE state <> 'Dead') AS workers,
        ARRAY(SELECT queues::text FROM rush.worker WHERE state = 'Alive'
               GROUP BY queues ORDER BY cardinality(queues), queues) AS queue_sets,
        (SELECT string_agg(name, ' ' ORDER BY name) FROM rush.pipeline WHERE paused) AS paused,
        (SELECT min(ready_at) FROM rush.run_state WHERE state = 'Waiting' AND NOT paused) AS next_ready,
        (SELECT min(deadline_at) FROM rush.run_state WHERE state = 'Running') AS next_deadline,
-       (SELECT min(next_at) FROM rush.alert) AS next_alert;
+       (SELECT min(next_at) FROM rush.alert) AS next_alert
+  FROM look;
 
 -- name: queue_sets :one
 -- The different sets of queues that workers serve, as texts, those of specialists first: the
