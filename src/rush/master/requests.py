@@ -111,8 +111,9 @@ def admit(round: Round) -> bool:
                 runs.assign(session, each, line=round.line) for each in round.queue_sets or ()
             ]
         admitted = answer()
-    except psycopg.DataError as error:
-        log.warning("a request cannot be taken: %s", error)
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        # Also where somebody else has made a run just now: a conflict that is looked for costs more.
+        log.warning("requests are decided one by one: %s", _first_line(error))
         return False
     round.handed += admitted.handed
     round.newest = admitted.newest

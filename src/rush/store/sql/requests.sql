@@ -112,7 +112,6 @@ WITH own AS MATERIALIZED (
            created_at, greatest(created_at, statement_timestamp())
       FROM asked
      ORDER BY id
-    ON CONFLICT (pipeline, jobinstance) DO NOTHING
     RETURNING id, pipeline, jobinstance, version_id, request_id, turn, params
 ), accepted AS (
     UPDATE rush.run_request q
