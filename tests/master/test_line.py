@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rush.domain.line import Line
+from rush.domain.looks import Line
 from rush.store import held, runs
 from tests.support.kernel import CHAIN, Kernel, outcome
 

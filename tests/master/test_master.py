@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from rush.config import Settings
+from rush.domain import looks
 from rush.domain.records import Handed
 from rush.master import master as loop
 from rush.master import requests
@@ -21,7 +22,7 @@ from rush.master.retention import Retention
 from rush.master.tasks import Round
 from rush.store.master_token import TermOver
 from rush.store.wire import Wire
-from tests.support.kernel import CHAIN, Kernel
+from tests.support.kernel import CHAIN, DIAMOND, Kernel, outcome
 from tests.support.waiting import wait_for
 
 FOREVER = float("inf")
@@ -103,22 +104,66 @@ def test_it_looks_though_nobody_rings(shared: Kernel, alone, lead):
     wait_for(lambda: decided(shared, request), what="the verdict")
 
 
-def test_a_request_is_decided_however_late_it_was_committed(shared: Kernel, alone, lead):
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every look is slow: what lies before the living is left out for seconds."""
+    monkeypatch.setattr(looks, "SLOW", 0.0)
+    monkeypatch.setattr(looks, "SELDOM", 1e5)
+
+
+def test_a_request_is_decided_however_late_it_was_committed(shared: Kernel, alone, slow, lead):
     """
-    Looks begin where requests are not yet decided; one in each poll interval goes over all, for a
-    number that was given long before its commit.
+    Where looks are slow they begin where requests are not yet decided; now and then one goes over
+    all, for a number that was given long before its commit.
     """
     shared.define(CHAIN)
-    lead(poll=1)
+    master = lead()
     insert = "INSERT INTO rush.run_request (id, pipeline) VALUES (%s, 'p')"
-    shared.sql(insert, 5000)
-    wait_for(lambda: decided(shared, 5000), what="the first verdict")
+    for request in (5000, 5001):
+        shared.sql(insert, request)
+        master.ring()
+        wait_for(lambda: decided(shared, request), what="the first verdicts")  # noqa: B023
 
     shared.sql(insert, 10)
-    shared.sql(insert, 5001)
+    shared.sql(insert, 5002)
 
-    wait_for(lambda: decided(shared, 5001), what="the next verdict")
+    wait_for(lambda: decided(shared, 5002), what="the next verdict")
     wait_for(lambda: decided(shared, 10), what="the verdict about the late one")
+
+
+def test_what_is_finished_is_released_however_late_it_was_committed(
+    shared: Kernel, alone, slow, lead
+):
+    """The same for what workers have left to the master."""
+    shared.define(DIAMOND)
+    worker = shared.worker()
+    run = shared.start()
+    (a,) = shared.running(worker)
+    shared.sql("SELECT setval(pg_get_serial_sequence('rush.finished', 'id'), 5000)")
+    shared.report(worker, outcome(a))
+    master = lead()
+    wait_for(lambda: "b" in shared.live(run), what="the successors")
+    b, c = sorted(shared.held(worker), key=lambda claim: claim.job)
+
+    shared.sql("SELECT setval(pg_get_serial_sequence('rush.finished', 'id'), 10)")
+    shared.report(worker, outcome(b), outcome(c))
+    master.ring()
+
+    wait_for(lambda: shared.live(run) == {"d": "Ready"}, what="the join")
+
+
+def test_what_is_ready_in_the_gap_is_handed_out(shared: Kernel, alone, slow, lead):
+    """What comes to stand in line before where all were over, and without a bell."""
+    shared.define(CHAIN, queue="new")
+    run = shared.start()
+    shared.worker()
+    master = lead()
+    shared.sql("UPDATE rush.run_state SET turn = 0")
+    worker = shared.worker("late", queues=("new",))
+    master.ring()
+
+    wait_for(lambda: shared.held(worker), what="the job to be assigned")
+    assert shared.live(run) == {"a": "Ready"}
 
 
 def test_queues_that_are_new_are_served_with_the_next_request(

@@ -25,7 +25,7 @@ IN_RETRIES = "tests/master/test_retries.py::"
 IN_WAITING = "tests/master/test_waiting.py::"
 IN_ASSIGN = "tests/master/test_assign.py::"
 IN_ADMISSION = "tests/master/test_admission.py::"
-IN_LINE = "tests/domain/test_line.py::"
+IN_LOOKS = "tests/domain/test_looks.py::"
 IN_MASTER = "tests/master/test_master.py::"
 IN_ELECTION = "tests/worker/test_election.py::"
 IN_TEMPLATE = "tests/worker/test_template.py::"
@@ -520,34 +520,34 @@ TERMS = (
     Mutant(
         name="horizon-for-ever",
         cost="A request that was committed long after it was numbered is never decided.",
-        file="master/requests.py",
-        inside="def look(self) -> int:",
-        old="if now < self._whole_at:",
-        new="if self._newest:",
+        file="domain/looks.py",
+        inside="def after(",
+        old="return 0 if self.whole(now) else",
+        new="return",
         test=IN_MASTER + "test_a_request_is_decided_however_late_it_was_committed",
     ),
     Mutant(
         name="gap-for-ever",
         cost="What comes into the line before a place that was empty once is never begun.",
-        file="domain/line.py",
-        inside="def bands(",
-        old="if now >= self._whole_at:",
-        new="if not self._gaps:",
-        test=IN_LINE + "test_slow_looks_take_a_tenth_of_the_time_at_most",
+        file="domain/looks.py",
+        inside="def whole(",
+        old="self.left_out = _now(now) < self._whole_at",
+        new="self.left_out = self._whole_at > 0",
+        test=IN_LOOKS + "test_slow_looks_take_a_tenth_of_the_time_at_most",
     ),
     Mutant(
         name="gap-and-no-second-look",
         cost="What a look has left out waits for the poll interval.",
-        file="domain/line.py",
+        file="domain/looks.py",
         inside="def wait(",
         old='if self.left_out else float("inf")',
         new='if False else float("inf")',
-        test=IN_LINE + "test_what_was_left_out_is_looked_at_when_that_is_over",
+        test=IN_LOOKS + "test_what_was_left_out_is_looked_at_when_that_is_over",
     ),
     Mutant(
         name="gap-hides-the-urgent",
         cost="What is more urgent waits behind what is gone.",
-        file="domain/line.py",
+        file="domain/looks.py",
         inside="def _bands(",
         old="bands += [(priority + 1, high, FIRST_TURN), (priority, priority, gaps[priority])]",
         new="bands += [(priority, priority, gaps[priority])]",

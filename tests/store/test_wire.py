@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from rush.domain.line import EVERYTHING
+from rush.domain.looks import EVERYTHING
 from rush.store import requests
 from rush.store.database import connect
 from rush.store.session import Session
@@ -83,7 +83,7 @@ def test_an_error_is_raised_once_and_undoes_all(wire: Wire, connection: psycopg.
         requests.submit(wire, pipeline="good")
         wire.send("submit", pipeline="no good", job=None, jobinstance=None, action="start",
                       params=None, idempotency_key=None)  # fmt: skip
-        wire.send("outlook", after=0, **EVERYTHING)
+        wire.send("outlook", requested_after=0, finished_after=0, **EVERYTHING)
     assert count(connection) == 0
     with pytest.raises(psycopg.errors.CheckViolation):
         requests.submit(wire, pipeline="no good")
@@ -117,7 +117,7 @@ def test_a_session_that_is_ended_is_noticed(wire: Wire, connection: psycopg.Conn
     with pytest.raises(psycopg.OperationalError), wire.transaction():
         requests.submit(wire, pipeline="p")
         connection.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
-        wire.many("outlook", after=0, **EVERYTHING)
+        wire.many("outlook", requested_after=0, finished_after=0, **EVERYTHING)
     assert wire.connection.closed
     assert count(connection) == 0
 
@@ -178,13 +178,16 @@ def test_an_error_in_what_is_being_sent_undoes_all_of_it(
     with wire.sending():
         start(wire)
         start(wire, "no good")
-        wire.send("outlook", after=0, **EVERYTHING)
+        wire.send("outlook", requested_after=0, finished_after=0, **EVERYTHING)
     with pytest.raises(psycopg.errors.CheckViolation):
         wait_for(wire.arrived, what="the answers")
     assert count(connection) == 0
 
     with wire.sending():
-        request, outlook = start(wire), wire.send("outlook", after=0, **EVERYTHING)
+        request, outlook = (
+            start(wire),
+            wire.send("outlook", requested_after=0, finished_after=0, **EVERYTHING),
+        )
     wait_for(wire.arrived, what="the answers")
     assert request()[0].id
     assert outlook()[0].requested
@@ -209,7 +212,7 @@ def test_a_commit_that_fails_is_an_error_of_what_was_sent(
         request()
 
     assert count(connection) == 0
-    outlook = wire.one("outlook", after=0, **EVERYTHING)
+    outlook = wire.one("outlook", requested_after=0, finished_after=0, **EVERYTHING)
     assert outlook is not None
     assert not outlook.requested
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from rush.domain import line
+from rush.domain import looks
 from rush.domain.records import Claim, Outcome
 from rush.store.database import connect
 from rush.store.wire import Wire
@@ -273,8 +273,8 @@ def test_where_a_look_at_all_takes_long_what_is_new_is_looked_at(
     talk: Talk, monkeypatch: pytest.MonkeyPatch
 ):
     """What is held is asked for from a token on, until a look at all is due again."""
-    monkeypatch.setattr(line, "SLOW", 0.0)
-    monkeypatch.setattr(line, "SELDOM", 1e6)
+    monkeypatch.setattr(looks, "SLOW", 0.0)
+    monkeypatch.setattr(looks, "SELDOM", 1e6)
     talk.kernel.define(CHAIN)
     talk.kernel.start()
     talk.kernel.start()

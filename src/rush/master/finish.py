@@ -17,7 +17,9 @@ log = logging.getLogger("rush.master")
 
 def release(round: Round) -> None:
     with round.transaction() as session:
-        rested = runs.release_finished(session, limit=BATCH, line=round.line)
+        rested, round.released = runs.release_finished(
+            session, limit=BATCH, after=round.finished_after, line=round.line
+        )
     for run in rested:
         log.info("run %s is %s", run.id, run.state)
     round.watchers |= bool(rested)

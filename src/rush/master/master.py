@@ -31,7 +31,7 @@ import psycopg
 
 from rush.config import Settings
 from rush.descriptors import readable
-from rush.domain.line import Line
+from rush.domain.looks import Horizon, Line
 from rush.domain.records import Handed, Reach
 from rush.errors import DatabaseError
 from rush.master import assign, finish, requests, retries, waiting
@@ -210,16 +210,26 @@ class Master:
             if self._alone:
                 # What it has no room for waits, and nobody else could be handed anything.
                 round.queue_sets = []
-        round.after = tasks.horizon.look()
+        round.requested_after, round.finished_after = (
+            tasks.requested.after(),
+            tasks.finished.after(),
+        )
         # Before the look at what there is: this is what bells ring for, and somebody waits for it.
         all_plain = rung and requests.admit(round)
         self._tell_workers(round)
-        tasks.horizon.decided(round.newest)
-        outlook = runs.outlook(session, after=round.after, line=round.line)
+        outlook = runs.outlook(
+            session,
+            requested_after=round.requested_after,
+            finished_after=round.finished_after,
+            line=round.line,
+        )
+        tasks.requested.took(outlook.looked_at_requested)
+        tasks.finished.took(outlook.looked_at_finished)
+        tasks.requested.over(round.decided)
         self._alone = outlook.workers == 1
         if outlook.requested and not rung:
             # A bell was lost.
-            tasks.horizon.look_everywhere()
+            tasks.requested.look_at_all()
             return 0.0
         # Workers that have come since serve queues that nothing was handed out for.
         handed_out = all_plain and outlook.queue_sets == round.queue_sets
@@ -230,6 +240,7 @@ class Master:
                 break
             task(round)
             self._tell_workers(round)
+        tasks.finished.over(round.released)
         if round.watchers:
             session.notify(channel(session.schema, "runs"))
         if round.more:
@@ -297,8 +308,7 @@ class Tasks:
         self._alerts = Alerts(settings.alert_command, settings.alert_webhook, ring)
         self._retention = Retention(settings.retention_days)
         self._buried_at = -BURY_ALONE_EVERY
-        self.horizon = requests.Horizon(settings.poll_interval)
-        self.line = Line()
+        self.requested, self.finished, self.line = Horizon(), Horizon(), Line()
         #: The sets of queues that workers served at the last look.
         self.queue_sets: list[str] = []
 
@@ -350,7 +360,7 @@ class Tasks:
             grace = self._timeouts.grace
             seconds.append((outlook.next_deadline - outlook.now).total_seconds() + grace)
         seconds.append(self._settings.poll_interval)
-        seconds.append(self.line.wait())
+        seconds += [look.wait() for look in (self.requested, self.finished, self.line)]
         seconds.append(self._bury_at(outlook) - time.monotonic())
         return max(0.02, min(seconds))
 

@@ -14,7 +14,6 @@ what is bad is alone and refused.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,38 +33,6 @@ log = logging.getLogger("rush.master")
 ADMITTED = 500
 #: No more than the master's own worker has room for, where that is so much at least.
 WORTHWHILE = 100
-#: So many requests may be committed before one with a lower id, and it is seen at once all the same.
-LATE = 1000
-
-
-class Horizon:
-    """
-    Up to which id all requests have been decided. While somebody's old snapshot is open, a backup's
-    or a forgotten session's, no vacuum removes from the index what was Pending once, and a look at
-    all of it takes longer with every run. So a look begins a little below the newest that was
-    decided, since commits do not come in the order of ids; and now and then it begins at the very
-    beginning, for what was committed much later than it was numbered.
-    """
-
-    def __init__(self, every: float) -> None:
-        self._every = every
-        self._newest = 0
-        self._whole_at = 0.0
-
-    def look(self) -> int:
-        """After which id to look now."""
-        now = time.monotonic()
-        if now < self._whole_at:
-            return max(0, self._newest - LATE)
-        self._whole_at = now + self._every
-        return 0
-
-    def look_everywhere(self) -> None:
-        """The next look begins at the beginning."""
-        self._whole_at = 0.0
-
-    def decided(self, newest: int | None) -> None:
-        self._newest = max(self._newest, newest or 0)
 
 
 def compile_versions(round: Round) -> None:
@@ -102,7 +69,7 @@ def admit(round: Round) -> bool:
             answer = requests.admit_next(
                 session,
                 limit=limit,
-                after=round.after,
+                after=round.requested_after,
                 own=round.own,
                 room=round.room,
                 line=round.line,
@@ -116,7 +83,7 @@ def admit(round: Round) -> bool:
         log.warning("requests are decided one by one: %s", _first_line(error))
         return False
     round.handed += admitted.handed
-    round.newest = admitted.newest
+    round.decided = admitted.newest
     for handed in assigned:
         round.handed += handed()
     round.watchers |= admitted.made > 0

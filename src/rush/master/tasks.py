@@ -16,7 +16,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rush.domain.line import Line
+from rush.domain.looks import Line
 from rush.domain.records import Handed
 from rush.store import master_token
 from rush.store.master_token import TermOver
@@ -45,9 +45,11 @@ class Round:
     line: Line = field(default_factory=Line)
     #: Runs have come to rest, or new ones have begun: watchers want to know.
     watchers: bool = False
-    #: Requests up to this id have been decided, and the newest that was in this round.
-    after: int = 0
-    newest: int | None = None
+    #: After which ids to look for requests and for what is finished, and the newest that is over.
+    requested_after: int = 0
+    finished_after: int = 0
+    decided: int | None = None
+    released: int | None = None
     #: As many runs were made as the worker has room for, all of them its own; there are more to make.
     filled: bool = False
     #: A task has left something undone: the next round comes at once.

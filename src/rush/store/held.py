@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
-from rush.domain.line import Line
+from rush.domain.looks import Line
 from rush.domain.records import Answer, Claim, CompiledJob, LogPart, Outcome
 from rush.store.session import Connection, Session, array, numbers
 from rush.store.workers import Registration

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from rush.domain.line import Line
+from rush.domain.looks import Line
 from rush.domain.records import Claim, Handed
 from rush.store.session import Session, array
 from rush.store.workers import Registration

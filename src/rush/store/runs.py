@@ -8,23 +8,42 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from rush.domain.line import Line
+from rush.domain.looks import Line
 from rush.domain.records import Claim, Handed
 from rush.store.session import Session
 
 
-def outlook(session: Session, *, after: int = 0, line: Line | None = None) -> Any:
-    """What there is to do now, and when the next thing is due; of requests those `after` an id."""
+def outlook(
+    session: Session,
+    *,
+    requested_after: int = 0,
+    finished_after: int = 0,
+    line: Line | None = None,
+) -> Any:
+    """What there is to do now, and when the next thing is due."""
     line = line or Line()
-    outlook = session.one("outlook", after=after, **line.bands())
+    outlook = session.one(
+        "outlook",
+        requested_after=requested_after,
+        finished_after=finished_after,
+        **line.bands(),
+    )
     if not outlook.ready:
         line.found_nothing(outlook)
     return outlook
 
 
-def release_finished(session: Session, *, limit: int, line: Line | None = None) -> list[Any]:
-    """Consume finished jobs and release what waited for them. Returns the runs that have come to rest."""
-    return session.many("release_finished", limit=limit, **(line or Line()).bands())
+def release_finished(
+    session: Session, *, limit: int, after: int = 0, line: Line | None = None
+) -> tuple[list[Any], int | None]:
+    """
+    Consume finished jobs and release what waited for them. Returns the runs that have come to rest,
+    and the highest id that was consumed.
+    """
+    *rested, total = session.many(
+        "release_finished", limit=limit, after=after, **(line or Line()).bands()
+    )
+    return rested, total.newest
 
 
 def fail_overdue(

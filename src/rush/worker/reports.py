@@ -34,8 +34,7 @@ from typing import Any
 import psycopg
 from psycopg import errors as pg
 
-from rush.domain import line
-from rush.domain.line import Line
+from rush.domain.looks import Line, Looks
 from rush.domain.records import Answer, Claim, CompiledJob, LogPart, Outcome
 from rush.errors import DatabaseError
 from rush.store import held as store
@@ -122,8 +121,8 @@ class Reporter:
         self._stopping = threading.Event()
         self.registration = registration
         self.line = Line()
-        #: When to look at all that is held again, on the monotonic clock.
-        self._whole_at = 0.0
+        #: At what is held.
+        self._looks = Looks()
         #: A request is under way.
         self.busy = False
         #: It may ask what this worker holds.
@@ -309,14 +308,11 @@ class Reporter:
         return reply
 
     def _held(self, session: Wire, request: Request) -> list[Claim]:
-        began = time.monotonic()
-        if began >= self._whole_at:
+        if self._looks.whole():
             request.held_after = 0
+        began = time.monotonic()
         held = store.held(session, self.registration, after=request.held_after)
-        took = time.monotonic() - began
-        if not request.held_after:
-            # What was held once is in the way while somebody's old snapshot is open, as in the line.
-            self._whole_at = began + (line.SELDOM * took if took >= line.SLOW else 0.0)
+        self._looks.took(time.monotonic() - began)
         return held
 
     def _report(self, session: Wire, request: Request) -> Answer:

@@ -170,25 +170,30 @@ UPDATE rush.run_request q
 -- name: admit :many
 -- Make runs of requests: their numbers, their rows, and the jobs that wait for nothing.
 -- A run that starts at a later job gets its jobs from open_round.
-WITH asked AS (
-    SELECT q.id, q.pipeline, q.job, q.params, q.created_at, v.version_id, ve.roots,
+WITH known AS MATERIALIZED (
+    SELECT v.id, v.roots, l.jobinstance AS last,
+           greatest(l.turn, coalesce(n.turn, (SELECT last_value FROM rush.turn))) AS turn
+      FROM (SELECT DISTINCT version_id FROM unnest(%(version_ids)s::bigint[]) AS u(version_id)) d
+      JOIN rush.pipeline_version v ON v.id = d.version_id
+      LEFT JOIN LATERAL (SELECT r.jobinstance, r.turn
+                           FROM rush.run r
+                          WHERE r.pipeline = v.pipeline ORDER BY r.jobinstance DESC LIMIT 1) l ON true
+      LEFT JOIN LATERAL (SELECT s.turn
+                           FROM rush.run_state s
+                          WHERE s.queue = (SELECT j.queue FROM rush.pipeline_job j
+                                            WHERE j.version_id = v.id AND j.predecessors = 0 LIMIT 1)
+                            AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
+                          ORDER BY s.priority DESC, s.turn LIMIT 1) n ON true
+), asked AS (
+    SELECT q.id, q.pipeline, q.job, q.params, q.created_at, k.id AS version_id, k.roots,
            coalesce(q.jobinstance,
-                    greatest((SELECT max(r.jobinstance) FROM rush.run r WHERE r.pipeline = q.pipeline),
-                             max(q.jobinstance) OVER (PARTITION BY q.pipeline), 0)
+                    greatest(k.last, max(q.jobinstance) OVER (PARTITION BY q.pipeline), 0)
                     + count(*) FILTER (WHERE q.jobinstance IS NULL)
                           OVER (PARTITION BY q.pipeline ORDER BY q.id)) AS jobinstance,
-           greatest((SELECT r.turn FROM rush.run r
-                      WHERE r.pipeline = q.pipeline ORDER BY r.jobinstance DESC LIMIT 1),
-                    coalesce((SELECT s.turn FROM rush.run_state s
-                               WHERE s.queue = (SELECT j.queue FROM rush.pipeline_job j
-                                                 WHERE j.version_id = ve.id AND j.predecessors = 0 LIMIT 1)
-                                 AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
-                               ORDER BY s.priority DESC, s.turn LIMIT 1),
-                             (SELECT last_value FROM rush.turn)))
-           + count(*) OVER (PARTITION BY q.pipeline ORDER BY q.id) AS turn
+           k.turn + count(*) OVER (PARTITION BY q.pipeline ORDER BY q.id) AS turn
       FROM unnest(%(ids)s::bigint[], %(version_ids)s::bigint[]) AS v(id, version_id)
       JOIN rush.run_request q ON q.id = v.id AND q.status = 'Pending'
-      JOIN rush.pipeline_version ve ON ve.id = v.version_id
+      JOIN known k ON k.id = v.version_id
 ), made AS (
     INSERT INTO rush.run (pipeline, jobinstance, version_id, state, open, turn, params, request_id,
                           created_at, started_at)

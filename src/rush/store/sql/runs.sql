@@ -4,13 +4,14 @@
 
 -- name: release_finished :many
 -- Consume finished jobs, count their successors down, release those at 0, end runs.
--- Each row of `finished` is consumed once, by this DELETE; nothing is recounted.
+-- Each row of `finished` is consumed once, by this DELETE; nothing is recounted. Returns the runs
+-- that have come to rest, and the highest id that was consumed.
 -- In a run that is being cancelled, what would be released is Cancelled there and then: a
 -- re-run finds all that was stopped, and what comes after it.
 WITH taken AS (
     DELETE FROM rush.finished
-     WHERE id IN (SELECT id FROM rush.finished ORDER BY id LIMIT %(limit)s)
-    RETURNING run_id, job_id, round
+     WHERE id IN (SELECT id FROM rush.finished WHERE id > %(after)s ORDER BY id LIMIT %(limit)s)
+    RETURNING id, run_id, job_id, round
 ), due AS (
     SELECT t.run_id, e.successor_id AS job_id, count(*)::int AS done, max(t.round) AS round
       FROM taken t
@@ -93,7 +94,9 @@ WITH taken AS (
 ), cleared AS (
     DELETE FROM rush.run_job c USING moved m WHERE c.run_id = m.id AND m.state = 'Complete'
 )
-SELECT id, state FROM moved WHERE state <> 'Running';
+SELECT id, state, NULL::bigint AS newest FROM moved WHERE state <> 'Running'
+UNION ALL
+SELECT NULL, NULL, max(id) FROM taken;
 
 -- name: fail_overdue :many
 -- Fail what runs beyond its deadline and the grace that its own worker has for killing it.
@@ -355,10 +358,15 @@ RETURNING s.token, s.run_id, s.job, s.item, s.round, s.claim_id, s.job_id, s.pip
           seat.id AS worker_id, s.generation;
 
 -- name: outlook :one
--- What there is for the master to do now, and when the next thing is due. Of what is Ready it also
--- tells how long the look took, and the newest turn.
+-- What there is for the master to do now, and when the next thing is due. It also tells how long the
+-- looks took at what comes and goes with every job, and the newest turn.
 WITH look AS MATERIALIZED (
     SELECT clock_timestamp() AS began,
+           EXISTS (SELECT FROM rush.finished WHERE id > %(finished_after)s) AS finished,
+           clock_timestamp() AS second,
+           EXISTS (SELECT FROM rush.run_request
+                    WHERE status = 'Pending' AND id > %(requested_after)s) AS requested,
+           clock_timestamp() AS third,
            EXISTS (SELECT FROM (SELECT DISTINCT unnest(queues) FROM rush.worker WHERE state = 'Alive') AS q(queue),
                           unnest(%(lows)s::int[], %(highs)s::int[], %(turns)s::bigint[]) AS band(low, high, turn)
                     CROSS JOIN LATERAL (SELECT FROM rush.run_state s
@@ -369,14 +377,14 @@ WITH look AS MATERIALIZED (
            clock_timestamp() AS over
 )
 SELECT statement_timestamp() AS now,
-       EXISTS (SELECT FROM rush.finished) AS finished,
        EXISTS (SELECT FROM rush.run_state s
                 WHERE s.state = 'Failed'
                   AND NOT EXISTS (SELECT FROM rush.run r WHERE r.id = s.run_id AND r.cancelling)) AS failed,
-       EXISTS (SELECT FROM rush.run_request WHERE status = 'Pending' AND id > %(after)s) AS requested,
        EXISTS (SELECT FROM rush.pipeline_version WHERE compiled_at IS NULL) AS uncompiled,
        EXISTS (SELECT FROM rush.run WHERE cancelling) AS cancelling,
-       look.ready, date_part('epoch', look.over - look.began) AS looked,
+       look.finished, date_part('epoch', look.second - look.began) AS looked_at_finished,
+       look.requested, date_part('epoch', look.third - look.second) AS looked_at_requested,
+       look.ready, date_part('epoch', look.over - look.third) AS looked,
        (SELECT last_value FROM rush.turn) AS turn,
        (SELECT count(*) FROM rush.worker WHERE state <> 'Dead') AS workers,
        ARRAY(SELECT queues::text FROM rush.worker WHERE state = 'Alive'

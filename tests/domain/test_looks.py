@@ -1,8 +1,8 @@
-"""Where to look for what is Ready: everything, but for gaps that a slow look has taught."""
+"""Where to look: everywhere, but for what a slow look has seen to be dead."""
 
 from __future__ import annotations
 
-from rush.domain.line import EVERYTHING, SELDOM, SLOW, Line
+from rush.domain.looks import EVERYTHING, LATE, SELDOM, SLOW, Horizon, Line
 
 
 def bands(line: Line, now: float) -> list[tuple[int, int, int]]:
@@ -100,3 +100,40 @@ def test_no_band_lies_beyond_the_numbers_that_there_are():
         (-(2**31) + 1, 2**31 - 2),
         (-(2**31), -(2**31)),
     ]
+
+
+def test_a_horizon_follows_what_is_over_at_a_distance():
+    """Ids are committed in another order than they are drawn."""
+    horizon = Horizon()
+    assert horizon.after(now=10) == 0
+    horizon.took(1, now=10)
+    assert horizon.after(now=11) == 0
+
+    horizon.over(LATE + 500)
+    horizon.over(LATE + 300)
+    horizon.over(None)
+
+    assert horizon.after(now=12) == 500
+    assert horizon.wait(now=12) == SELDOM - 2
+    assert horizon.after(now=10 + SELDOM) == 0
+
+
+def test_a_horizon_is_none_while_looks_are_quick():
+    horizon = Horizon()
+    horizon.after(now=10)
+    horizon.over(10_000)
+    horizon.took(SLOW / 2, now=10)
+
+    assert horizon.after(now=10) == 0
+
+
+def test_what_is_known_to_be_there_is_looked_for_everywhere():
+    horizon = Horizon()
+    horizon.over(10_000)
+    horizon.after(now=10)
+    horizon.took(1, now=10)
+    assert horizon.after(now=11) > 0
+
+    horizon.look_at_all()
+
+    assert horizon.after(now=11) == 0
