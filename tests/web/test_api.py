@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from rush.store import workers
 from rush.web.api.models import Pipeline
 from tests.support.kernel import CHAIN, DIAMOND, Kernel
 
@@ -303,6 +304,29 @@ def test_what_is_measured(kernel: Kernel, site: httpx.Client) -> None:
     assert after["rush_run_seconds_count", "etl"] == 2
     assert after["rush_slots", "worker1"] == 4
     assert measured(site)["rush_runs_ended_total", "etl", "Complete"] == 2
+
+
+def test_refused_writes_are_counted_over_workers_that_are_gone(
+    kernel: Kernel, site: httpx.Client
+) -> None:
+    """What was refused stays in the sum when its worker leaves, or is forgotten."""
+    leaving, dying = kernel.worker("leaving"), kernel.worker("dying")
+    assert workers.heartbeat(kernel.session, leaving, lease=60, progress={}, stale_writes=2)
+    assert workers.heartbeat(kernel.session, dying, lease=60, progress={}, stale_writes=3)
+    assert measured(site)["rush_stale_writes_refused_total",] == 5
+    assert "3 refused" in site.get("/workers").text
+    listed = site.get("/api/v1/workers").json()["workers"]
+    assert {row["name"]: row["stale_writes"] for row in listed} == {
+        "master": 0, "leaving": 2, "dying": 3,
+    }  # fmt: skip
+
+    workers.leave(kernel.session, leaving, stale_writes=4)
+    workers.declare_dead(kernel.session, [("dying", dying.generation)])
+    kernel.sql("UPDATE rush.worker SET last_seen = last_seen - interval '2 days'")
+    workers.forget_dead(kernel.session)
+
+    assert [row["name"] for row in site.get("/api/v1/workers").json()["workers"]] == ["master"]
+    assert measured(site)["rush_stale_writes_refused_total",] == 7
 
 
 def measured(site: httpx.Client) -> dict[tuple[str, ...], float]:

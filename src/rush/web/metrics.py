@@ -147,6 +147,13 @@ class _Gauges(Collector):
         yield CounterMetricFamily("rush_handed_out", "Jobs that were handed out.", rest.handed_out)
         yield CounterMetricFamily("rush_runs_begun", "Runs that were begun.", rest.runs)
         yield CounterMetricFamily("rush_requests", "Requests that were made.", rest.requests)
+        yield CounterMetricFamily(
+            "rush_stale_writes_refused",
+            "Writes that were refused because others had moved on: outcomes of attempts that were "
+            "overtaken, heartbeats of workers that had been declared dead, what masters of terms "
+            "that were over still wrote. Told with heartbeats.",
+            rest.stale_writes,
+        )
 
     def _workers(self, workers: list[WorkerRow]) -> Iterator[Metric]:
         slots = GaugeMetricFamily("rush_slots", "Slots of live workers.", labels=["worker"])

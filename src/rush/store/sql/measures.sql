@@ -19,6 +19,8 @@ SELECT pipeline, state, count(DISTINCT run_id) AS runs
 SELECT (SELECT count(*) FROM rush.run_request WHERE status = 'Pending') AS pending,
        (SELECT extract(epoch FROM statement_timestamp() - min(created_at))::float8
           FROM rush.run_request WHERE status = 'Pending') AS pending_oldest,
+       (SELECT stale_writes FROM rush.control)
+       + (SELECT coalesce(sum(stale_writes), 0) FROM rush.worker)::bigint AS stale_writes,
        (SELECT last_value FROM rush.token) AS handed_out,
        coalesce(pg_sequence_last_value(pg_get_serial_sequence('rush.run', 'id')::regclass), 0) AS runs,
        coalesce(pg_sequence_last_value(pg_get_serial_sequence('rush.run_request', 'id')::regclass), 0) AS requests;

@@ -129,8 +129,8 @@ SELECT version, definition, created_at, compiled_at, error, statement_timestamp(
 -- name: list_workers :many
 -- Every worker with what it holds. One is alive while its lease lasts.
 SELECT w.name, w.state, w.lease_expires_at < statement_timestamp() AS expired, w.slots,
-       w.queues, w.host, w.pid, w.version, w.code, w.reload, w.started_at, w.last_seen,
-       w.lease_expires_at,
+       w.queues, w.host, w.pid, w.version, w.code, w.reload, w.stale_writes, w.started_at,
+       w.last_seen, w.lease_expires_at,
        coalesce(m.holder = w.name AND m.generation = w.generation
                 AND m.expires_at >= statement_timestamp(), false) AS is_master,
        coalesce(held.jobs, '[]') AS jobs, statement_timestamp() AS now

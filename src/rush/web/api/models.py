@@ -469,6 +469,7 @@ class Worker(Model):
     version: str
     code: str | None
     reload: bool
+    stale_writes: int
     started_at: datetime
     last_seen: datetime
     lease_expires_at: datetime
