@@ -385,6 +385,29 @@ def test_a_queue_that_nobody_serves_is_told(
     assert "rush worker --queue gpu" in site.get("/workers").text
 
 
+def test_each_state_and_queue_is_counted_once(kernel: Kernel, site: httpx.Client) -> None:
+    """Whichever index it is found by: held or not, paused, of any priority, in any queue."""
+    kernel.define({"a": [], "b": []}, "etl", of={"b": {"queue": "gpu"}})
+    kernel.define({"a": []}, "urgent", priority=9)
+    kernel.define({"a": []}, "halted")
+    kernel.start("halted")
+    kernel.pause("halted")
+    for _ in range(3):
+        kernel.start("etl")
+    kernel.start("urgent")
+    kernel.running(kernel.worker(slots=1))
+    counted = {
+        tuple(where): number
+        for (name, *where), number in measured(site).items()
+        if name == "rush_jobs"
+    }
+    rows = kernel.session.connection.execute(
+        "SELECT queue, state, count(*) FROM rush.run_state GROUP BY 1, 2"
+    )
+    assert counted == {(queue, state): number for queue, state, number in rows}
+    assert len(counted) == 4
+
+
 def test_health_needs_nobody(site: httpx.Client) -> None:
     """Alive, and ready."""
     assert site.get("/healthz").text == "alive\n"

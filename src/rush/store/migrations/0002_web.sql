@@ -95,3 +95,35 @@ CREATE VIEW rush.unresolved AS
        AND NOT EXISTS (SELECT FROM rush.resolution n WHERE n.run_id = s.run_id AND n.at >= s.failed_at)
        AND rush.resolved_by(r) IS NULL;
 COMMENT ON VIEW rush.unresolved IS 'Stuck jobs that somebody has to look at.';
+
+-- It steps from one to the next through the index, however much is Ready in each.
+CREATE VIEW rush.line AS
+    WITH RECURSIVE line AS (
+        (SELECT queue, priority FROM rush.run_state
+          WHERE state = 'Ready' AND worker IS NULL AND NOT limited
+          ORDER BY queue, priority DESC LIMIT 1)
+        UNION ALL
+        SELECT n.queue, n.priority
+          FROM line l
+         CROSS JOIN LATERAL (
+               (SELECT s.queue, s.priority FROM rush.run_state s
+                 WHERE s.queue = l.queue AND s.priority < l.priority
+                   AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
+                 ORDER BY s.priority DESC LIMIT 1)
+               UNION ALL
+               (SELECT s.queue, s.priority FROM rush.run_state s
+                 WHERE s.queue > l.queue
+                   AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
+                 ORDER BY s.queue, s.priority DESC LIMIT 1)
+                ORDER BY queue, priority DESC LIMIT 1) n
+    )
+    SELECT l.queue, l.priority, o.ready_at
+      FROM line l
+     CROSS JOIN LATERAL (
+           SELECT min(r.ready_at) AS ready_at
+             FROM (SELECT ready_at FROM rush.run_state s
+                    WHERE s.queue = l.queue AND s.priority = l.priority
+                      AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
+                    ORDER BY s.turn LIMIT 100) r) o;
+COMMENT ON VIEW rush.line IS
+    'The queues and priorities in which jobs are Ready, and since when the oldest of the next hundred has been so.';

@@ -497,7 +497,7 @@ class Queue(Model):
     """What waits in a queue, and who takes jobs of it."""
 
     name: str
-    #: How many are live, by state.
+    #: How many are live, by state: counted up to 10,000.
     jobs: dict[JobState, int]
     #: For how many seconds the oldest Ready one has been so.
     oldest: float | None
