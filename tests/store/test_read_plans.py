@@ -60,6 +60,7 @@ READS: list[tuple[str, dict[str, Any]]] = [
     ("measure_jobs", {}),
     ("measure_runs", {}),
     ("measure_rest", {}),
+    ("run_events", {"run_id": ROWS // 2, "window": LIMIT}),
 ]
 
 

@@ -9,6 +9,8 @@ from rush.store.session import Session
 
 #: So many results, and so many events, are read of a run.
 MOST = 1000
+#: How many of the newest requests are gone through for those about a run that nothing else finds.
+WINDOW = 10_000
 
 
 def params(session: Session, run_id: int, job: str) -> dict[str, Any]:
@@ -30,4 +32,4 @@ def results(session: Session, run_id: int) -> list[Any]:
 
 def events(session: Session, run_id: int) -> list[Any]:
     """What has happened to a run, the newest first: at, what, job, attempt, worker, state, said."""
-    return session.many("run_events", run_id=run_id, limit=MOST)
+    return session.many("run_events", run_id=run_id, limit=MOST, window=WINDOW)

@@ -62,6 +62,10 @@ COMMENT ON TABLE rush.audit_request IS
     'Which run requests a deed has made. One that is missing here was made by SQL, or by a program.';
 CREATE INDEX audit_request_deed ON rush.audit_request (audit_id);
 
+-- What was asked about one run: plain requests, of which there are very many, are not in it.
+CREATE INDEX run_request_about ON rush.run_request (pipeline, jobinstance)
+    WHERE job IS NOT NULL OR action <> 'start';
+
 CREATE TABLE rush.resolution (
     run_id      bigint PRIMARY KEY,
     at          timestamptz NOT NULL DEFAULT statement_timestamp(),

@@ -17,13 +17,39 @@ SELECT DISTINCT ON (job, item) job, item, value
  LIMIT %(limit)s;
 
 -- name: run_events :many
--- What has happened to a run, the newest first: what was asked for, and what its jobs did.
+-- What has happened to a run, the newest first: what was asked for, and what its jobs did. Of the
+-- requests those are found that it began with, that name a job or cancel it, that deeds about it have
+-- made, and of the newest so many all: none is looked for among all that there has been.
+WITH asked AS (
+    SELECT r.request_id AS id FROM rush.run r WHERE r.id = %(run_id)s
+    UNION
+    SELECT q.id FROM rush.run r JOIN rush.run_request q ON q.pipeline = r.pipeline AND q.jobinstance = r.jobinstance
+     WHERE r.id = %(run_id)s AND (q.job IS NOT NULL OR q.action <> 'start')
+    UNION
+    SELECT x.request_id
+      FROM rush.run r
+      JOIN rush.audit u ON u.target = (r.pipeline || '/' || r.jobinstance) COLLATE "default"
+      JOIN rush.audit_request x ON x.audit_id = u.id
+     WHERE r.id = %(run_id)s
+    UNION
+    SELECT q.id
+      FROM rush.run r
+      JOIN (SELECT id, pipeline, jobinstance, run_id FROM rush.run_request ORDER BY id DESC LIMIT %(window)s) q
+        ON q.run_id = r.id OR (q.pipeline = r.pipeline AND q.jobinstance = r.jobinstance)
+     WHERE r.id = %(run_id)s
+)
 SELECT at, what, job, attempt, worker, state, said
-  FROM (SELECT q.created_at AS at, 'asked to ' || q.action AS what, q.job, NULL::int AS attempt,
-               NULL::text AS worker, q.status AS state, coalesce(q.reason, 'by ' || q.created_by) AS said
-          FROM rush.run_request q
+  FROM (SELECT q.created_at AS at,
+               CASE WHEN q.action <> 'start' THEN 'asked to ' || q.action
+                    WHEN q.id = r.request_id THEN 'asked to run' ELSE 'asked to run again' END AS what,
+               q.job, NULL::int AS attempt, NULL::text AS worker, q.status AS state,
+               concat_ws(': ', 'by ' || coalesce(u.who, 'the database''s role ' || q.created_by),
+                         coalesce(q.reason, nullif(u.why, ''))) AS said
+          FROM asked
+          JOIN rush.run_request q ON q.id = asked.id
           JOIN rush.run r ON r.id = %(run_id)s
-         WHERE q.run_id = r.id OR (q.pipeline = r.pipeline AND q.jobinstance = r.jobinstance)
+          LEFT JOIN rush.audit_request x ON x.request_id = q.id
+          LEFT JOIN rush.audit u ON u.id = x.audit_id
         UNION ALL
         SELECT a.started_at, 'began', a.job, a.attempt, a.worker, 'Running', NULL
           FROM rush.archive a
@@ -40,8 +66,9 @@ SELECT at, what, job, attempt, worker, state, said
          WHERE s.run_id = %(run_id)s AND s.state = 'Running'
         UNION ALL
         SELECT u.at, u.action || ' by ' || u.who, NULL, NULL, NULL, NULL, u.why
-          FROM rush.run r JOIN rush.audit u ON u.target = r.pipeline || '/' || r.jobinstance
+          FROM rush.run r JOIN rush.audit u ON u.target = (r.pipeline || '/' || r.jobinstance) COLLATE "default"
          WHERE r.id = %(run_id)s AND u.action <> 'acknowledge'
+           AND NOT EXISTS (SELECT FROM rush.audit_request x WHERE x.audit_id = u.id)
         UNION ALL
         SELECT n.at, CASE WHEN n.who IS NULL THEN 'resolved' ELSE 'acknowledged by ' || n.who END,
                NULL, NULL, NULL, NULL, coalesce('by ' || l.pipeline || '/' || l.jobinstance, n.why)
