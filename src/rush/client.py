@@ -327,7 +327,8 @@ class Client:
         Put a definition under a pipeline's name.
 
         Returns whether that has made a new version, and the number of the one in force.
-        Raises DefinitionError with every problem in it, and then changes nothing.
+        Raises DefinitionError with every problem in it, and then changes nothing. What changes
+        nothing is no deed.
         """
         # Only who applies a definition pays for what checks it.
         from rush.domain.definition import parse_definition
@@ -336,6 +337,8 @@ class Client:
         check_name(name, "pipeline")
         plain = _plain(definition)
         parse_definition(plain)
+        if (version := self.read(pipelines.in_force, name, plain)) is not None:
+            return False, version
         with self.deed("apply", name, why=why):
             return self.write(pipelines.apply, name, plain)
 

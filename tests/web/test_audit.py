@@ -148,3 +148,14 @@ def test_the_events_of_a_run_say_who_asked(kernel: Kernel, database: str) -> Non
     (again,) = asked[2:]
     assert again[:2] == ("asked to run again", "b")
     assert again[2].startswith(f"by the database's role {role}")
+
+
+def test_a_definition_that_changes_nothing_is_no_deed(kernel: Kernel, database: str) -> None:
+    """Who applies all files each morning does not fill the audit: only what is new is told."""
+    definition = {"jobs": [{"name": "a", "class_name": "jobs.any.Any", "params": {"x": 1}}]}
+    truth = {"jobs": [definition["jobs"][0] | {"params": {"x": True}}]}
+    with Client(database) as client:
+        assert client.apply("etl", definition) == (True, 1)
+        assert client.apply("etl", definition) == (False, 1)
+        assert client.apply("etl", truth) == (True, 2)
+    assert kernel.one("SELECT count(*) FROM rush.audit WHERE action = 'apply'") == 2

@@ -13,10 +13,10 @@ from fastapi.responses import FileResponse, RedirectResponse
 
 from rush.domain.reasons import Situation, why
 from rush.domain.redaction import redacted
-from rush.domain.rows import JobRow, RunRow
+from rush.domain.rows import JobRow
 from rush.domain.states import JobState, RunState
 from rush.errors import NotFoundError
-from rush.store import attention, job_reads, overview, run_reads
+from rush.store import attention, job_reads, run_reads
 from rush.store.session import Session
 from rush.web.files import KINDS, SANDBOX, files_in, found
 from rush.web.guard import Role, needs
@@ -56,7 +56,7 @@ def run(
 ) -> Response:
     def look(
         session: Session,
-    ) -> tuple[Situation, Panel | None, list[Any], list[Any], Any, int | None]:
+    ) -> tuple[Situation, Panel | None, list[Any], list[Any], Any]:
         situation = run_reads.situation(session, run_id)
         if situation is None:
             raise NotFoundError(f"there is no run {run_id}")
@@ -66,10 +66,9 @@ def run(
             job_reads.results(session, run_id) if tab == "data" else [],
             job_reads.events(session, run_id) if tab == "events" else [],
             attention.resolution(session, run_id),
-            _newer(session, situation.run),
         )
 
-    situation, panel, results, events, resolution, newer = client.read_at_once(look)
+    situation, panel, results, events, resolution = client.read_at_once(look)
     reasons = why(situation)
     return page(
         request,
@@ -84,7 +83,7 @@ def run(
         about_run=[reason for reason in reasons if reason.job is None],
         reasons={reason.job: reason for reason in reasons},
         resolution=resolution,
-        newer=newer,
+        newer=situation.newer_version if situation.run.state is RunState.Stuck else None,
         standing=situation.standing,
         tab=tab,
         tabs=TABS,
@@ -120,14 +119,6 @@ def file(client: ClientDep, site: SiteDep, run_id: int, job: str, name: str) -> 
         content_disposition_type="inline",
         headers={"Content-Security-Policy": SANDBOX, "Cache-Control": "no-store"},
     )
-
-
-def _newer(session: Session, run: RunRow) -> int | None:
-    """The version that a run which is Stuck would have, were it begun now; None: the one it has."""
-    if run.state is not RunState.Stuck:
-        return None
-    newest = overview.newest_version(session, run.pipeline)
-    return None if newest == run.version else newest
 
 
 def _worth_listing(jobs: tuple[JobRow, ...]) -> list[JobRow]:
