@@ -1,6 +1,7 @@
 // What every page does: live updates, the theme, keys, the palette, choosing rows.
 
 import * as live from "./live.js";
+import { followCommand, showCommands } from "./commands.js";
 import { keys } from "./keys.js";
 import { palette } from "./palette.js";
 import { showChosen, showPicked, pickAll, pickAllThatMatch } from "./picking.js";
@@ -27,6 +28,8 @@ document.addEventListener("click", (event) => {
 document.addEventListener("change", (event) => {
   if (event.target.matches?.('input[name="run"]')) showPicked();
 });
+
+document.addEventListener("input", followCommand);
 
 document.addEventListener("rush:select", (event) => showChosen(event.detail));
 
@@ -78,6 +81,7 @@ if (!("commandForElement" in HTMLButtonElement.prototype)) {
 function afterChange() {
   showPicked();
   showViews();
+  showCommands();
 }
 
 // Who comes by a link from elsewhere is signed in maybe, but their browser did not say so: it
