@@ -9,6 +9,14 @@ SELECT j.params AS definition, r.params AS run,
   FROM rush.run r JOIN rush.pipeline_job j ON j.version_id = r.version_id AND j.name = %(job)s
  WHERE r.id = %(run_id)s;
 
+-- name: run_defaults :one
+-- What all jobs of a run are given by its definition, and by the table.
+SELECT v.definition -> 'params' AS definition,
+       (SELECT jsonb_object_agg(p.name, p.value)
+          FROM rush.job_parameter p WHERE p.pipeline = r.pipeline AND p.job = '*') AS tabled
+  FROM rush.run r JOIN rush.pipeline_version v ON v.id = r.version_id
+ WHERE r.id = %(run_id)s;
+
 -- name: run_results :many
 -- What the jobs of a run have returned, each in its newest round.
 SELECT DISTINCT ON (job, item) job, item, value

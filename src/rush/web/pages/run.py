@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse, RedirectResponse
 
 from rush.domain.reasons import Situation, why
 from rush.domain.redaction import redacted
-from rush.domain.rows import JobRow
+from rush.domain.rows import JobRow, RunRow
 from rush.domain.states import JobState, RunState
 from rush.errors import NotFoundError
 from rush.store import attention, job_reads, run_reads
@@ -56,7 +56,7 @@ def run(
 ) -> Response:
     def look(
         session: Session,
-    ) -> tuple[Situation, Panel | None, list[Any], list[Any], Any]:
+    ) -> tuple[Situation, Panel | None, list[Any], dict[str, Any], list[Any], Any]:
         situation = run_reads.situation(session, run_id)
         if situation is None:
             raise NotFoundError(f"there is no run {run_id}")
@@ -64,11 +64,12 @@ def run(
             situation,
             None if job is None else panel_of(session, situation, job, attempt, site.files),
             job_reads.results(session, run_id) if tab == "data" else [],
+            job_reads.defaults(session, run_id) if tab == "data" else {},
             job_reads.events(session, run_id) if tab == "events" else [],
             attention.resolution(session, run_id),
         )
 
-    situation, panel, results, events, resolution = client.read_at_once(look)
+    situation, panel, results, defaults, events, resolution = client.read_at_once(look)
     reasons = why(situation)
     return page(
         request,
@@ -76,6 +77,7 @@ def run(
         twin=f"/runs/{run_id}/{TWINS[tab] if job is None else f'jobs/{job}'}",
         run=situation.run,
         params=redacted(situation.run.params),
+        defaults=redacted(_not_given(defaults, situation.run)),
         jobs=_worth_listing(situation.jobs),
         all_jobs=len(situation.jobs),
         counts=_counts(situation.jobs),
@@ -119,6 +121,11 @@ def file(client: ClientDep, site: SiteDep, run_id: int, job: str, name: str) -> 
         content_disposition_type="inline",
         headers={"Content-Security-Policy": SANDBOX, "Cache-Control": "no-store"},
     )
+
+
+def _not_given(defaults: dict[str, Any], run: RunRow) -> dict[str, Any]:
+    given = run.params or {}
+    return {name: value for name, value in defaults.items() if name not in given}
 
 
 def _worth_listing(jobs: tuple[JobRow, ...]) -> list[JobRow]:
