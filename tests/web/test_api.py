@@ -357,6 +357,31 @@ def test_what_the_first_page_says_is_a_call(kernel: Kernel, api: httpx.Client) -
     assert (running["worker"], running["job"]["jobinstance"]) == ("worker1", 2)
 
 
+def test_what_takes_longer_than_usual_is_marked(
+    kernel: Kernel, api: httpx.Client, site: httpx.Client
+) -> None:
+    """A run that goes on for longer than 95 of 100 did; a shorter one, and one of few, is not."""
+    worker = kernel.worker(slots=30)
+    for name, before in (("etl", 20), ("quick", 20), ("new", 5)):
+        kernel.define({"a": []}, name)
+        for _ in range(before):
+            kernel.start(name)
+        kernel.work(worker)
+    kernel.sql("UPDATE rush.run SET started_at = finished_at - interval '1 minute'")
+    late = kernel.start("etl")
+    for name in ("quick", "new"):
+        kernel.start(name)
+    kernel.running(worker, 3)
+    kernel.sql("UPDATE rush.run SET started_at = started_at - interval '1 hour' WHERE pipeline <> 'quick'"
+               " AND finished_at IS NULL")  # fmt: skip
+    running = {row["job"]["pipeline"]: row for row in api.get("/home").json()["running"]}
+    assert running["etl"]["job"]["run_id"] == late
+    assert {name: row["usual"] for name, row in running.items()} == {
+        "etl": 60, "quick": None, "new": None,
+    }  # fmt: skip
+    assert site.get("/").text.count("longer than usual") == 1
+
+
 def test_a_job_is_told_whole_and_without_its_secrets(kernel: Kernel, api: httpx.Client) -> None:
     """Why it stands so, its attempts, what it is given and what it has returned."""
     kernel.define(CHAIN, "etl", retry_limit=0)

@@ -543,6 +543,8 @@ class BrokenPipeline(Model):
 class RunningJob(Model):
     worker: str
     job: HeldJob
+    #: Its run goes on for longer than these seconds, which 95 of 100 before it have not exceeded.
+    usual: float | None
 
 
 class Standing(Model):
