@@ -232,6 +232,23 @@ def test_keys_go_through_rows_and_anywhere(kernel: Kernel, site: str, page: Page
     assert key["y"] == does["y"], "a key and what it does stand in one line"
 
 
+def test_what_is_chosen_of_pipelines_is_paused(kernel: Kernel, site: str, page: Page) -> None:
+    """By the box or by a key; nothing can be pressed while nothing is chosen."""
+    for name in ("etl", "other", "sales"):
+        kernel.define(CHAIN, name)
+    page.goto(f"{site}/pipelines")
+    bar = page.get_by_role("form", name="Do something to the chosen pipelines")
+    expect(bar.get_by_role("button", name="Pause")).to_be_disabled()
+    page.get_by_label("Select etl").check()
+    page.keyboard.press("j")
+    page.locator("#pipeline-sales").focus()
+    page.keyboard.press("x")
+    expect(bar).to_contain_text("2 chosen")
+    bar.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("status")).to_contain_text("etl and sales are paused")
+    expect(page.locator("#pipeline-other")).not_to_contain_text("paused")
+
+
 def test_chosen_runs_are_counted_and_kept_through_changes(
     kernel: Kernel, site: str, page: Page
 ) -> None:

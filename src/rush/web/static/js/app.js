@@ -4,7 +4,7 @@ import * as live from "./live.js";
 import { followCommand, showCommands } from "./commands.js";
 import { keys } from "./keys.js";
 import { palette } from "./palette.js";
-import { showChosen, showPicked, pickAll, pickAllThatMatch } from "./picking.js";
+import { isPick, showChosen, showPicked, pickAll, pickAllThatMatch } from "./picking.js";
 import { showViews } from "./views.js";
 
 const THEMES = ["auto", "light", "dark"];
@@ -26,7 +26,7 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("change", (event) => {
-  if (event.target.matches?.('input[name="run"]')) showPicked();
+  if (isPick(event.target)) showPicked();
 });
 
 document.addEventListener("input", followCommand);
