@@ -233,14 +233,13 @@ def test_keys_go_through_rows_and_anywhere(kernel: Kernel, site: str, page: Page
 
 
 def test_what_is_chosen_of_pipelines_is_paused(kernel: Kernel, site: str, page: Page) -> None:
-    """By the box or by a key; nothing can be pressed while nothing is chosen."""
+    """By the box or by a key; while nothing is chosen there is nothing to press."""
     for name in ("etl", "other", "sales"):
         kernel.define(CHAIN, name)
     page.goto(f"{site}/pipelines")
     bar = page.get_by_role("form", name="Do something to the chosen pipelines")
-    expect(bar.get_by_role("button", name="Pause")).to_be_disabled()
+    expect(bar).to_be_hidden()
     page.get_by_label("Select etl").check()
-    page.keyboard.press("j")
     page.locator("#pipeline-sales").focus()
     page.keyboard.press("x")
     expect(bar).to_contain_text("2 chosen")

@@ -59,6 +59,8 @@ class Reason:
     why: str
     waits_for: tuple[str, ...] = ()
     help: str | None = None
+    #: What that does not do.
+    note: str | None = None
 
 
 def why(situation: Situation, job: str | None = None) -> list[Reason]:
@@ -260,12 +262,12 @@ def _failed(job: JobRow, situation: Situation) -> Reason:
 def _stuck(job: JobRow, situation: Situation) -> Reason:
     name = f"{situation.run.name} {job.name}"
     newer = situation.newer_version
-    kept = f"; {kept_version(situation.run, newer)}" if newer else ""
     return Reason(
         job=job.name,
         state=job.state,
         why=f"is Stuck after {_attempts(job.attempt)}: {job.error}",
-        help=f"see its log: rush logs {name}; mend it, then: rush retry {name}{kept}",
+        help=f"see its log: rush logs {name}; mend it, then: rush retry {name}",
+        note=kept_version(situation.run, newer) if newer else None,
     )
 
 

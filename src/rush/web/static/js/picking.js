@@ -24,8 +24,10 @@ export function pickAllThatMatch(event) {
 export function showPicked() {
   const bar = document.getElementById("bulk");
   if (!bar) return;
-  const all = Boolean(bar.querySelector('[name="all"]')?.checked);
+  const everything = bar.querySelector('[name="all"]');
+  const all = Boolean(everything?.checked);
   const number = boxes().filter((box) => box.checked).length;
+  bar.hidden = !everything && !number;
   bar.querySelector("[data-picked]").textContent = all ? "All that match" : `${number} chosen`;
   for (const button of bar.querySelectorAll("button")) button.disabled = !all && !number;
   for (const row of document.querySelectorAll("#main tr[data-row]")) {
