@@ -82,5 +82,6 @@ SELECT at, what, job, attempt, worker, state, said
                NULL, NULL, NULL, NULL, coalesce('by ' || l.pipeline || '/' || l.jobinstance, n.why)
           FROM rush.resolution n LEFT JOIN rush.run l ON l.id = n.resolved_by
          WHERE n.run_id = %(run_id)s) happened
- ORDER BY at DESC
+ -- At the same instant what has ended comes after what began, and both after what was asked.
+ ORDER BY at DESC, what DESC
  LIMIT %(limit)s;
