@@ -198,7 +198,7 @@ def test_a_doubt_that_lasts_is_told_with_the_key(client, connection, monkeypatch
     """
     When the database stays away, the error has the key by which to learn what became of the request.
     """
-    monkeypatch.setattr("rush.client.LONGEST_DOUBT", 0.2)
+    monkeypatch.setattr("rush.client.link.LONGEST_DOUBT", 0.2)
 
     with out_of_reach(connection), pytest.raises(DatabaseError) as caught:
         client.submit("etl", idempotency_key="mine")

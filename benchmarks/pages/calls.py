@@ -98,6 +98,7 @@ def _runs(connection: psycopg.Connection[Any]) -> Iterator[Call]:
 def _lists() -> Iterator[Call]:
     yield Call("/pipelines", ["/pipelines"])
     yield Call("/workers", ["/workers"])
+    yield Call("/queues", ["/queues"])
     yield Call("/terms", ["/terms"])
     yield Call("/audit", ["/audit"])
     yield Call(

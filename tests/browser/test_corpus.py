@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -35,6 +36,7 @@ PAGES = [
     "/pipelines/etl?tab=definition&version=1&against=2",
     "/runs",
     *(f"/runs/{{run}}?tab={tab}" for tab in ("timeline", "graph", "logs", "data", "events")),
+    "/runs/{acknowledged}?tab=events",
     "/workers",
     "/audit",
     "/api/v1",
@@ -44,6 +46,7 @@ PAGES = [
 TELLING = {
     "/runs/{run}?tab=data",
     "/runs/{run}?tab=events",
+    "/runs/{acknowledged}?tab=events",
     "/pipelines/etl?tab=run",
     "/workers",
     "/audit",
@@ -91,18 +94,51 @@ def watched(browser: Browser, site: str, *, policy: bool) -> Iterator[Page]:
     assert seen == []
 
 
+@dataclass(frozen=True, slots=True)
+class Hostile:
+    """A dashboard over a database full of the corpus."""
+
+    site: str
+    #: The run that has it.
+    run: int
+    #: Runs that were acknowledged: one by all of the corpus, and one by each string and for it.
+    acknowledged: list[int]
+
+    def at(self, path: str) -> str:
+        return self.site + path.format(run=self.run, acknowledged=self.acknowledged[0])
+
+
 @pytest.fixture(scope="module")
-def hostile(server: Any) -> Iterator[tuple[str, MadeRun]]:
-    """A dashboard over a database full of the corpus, and the run that has it."""
+def hostile(server: Any) -> Iterator[Hostile]:
     with server.database() as database:
         with psycopg.connect(database, autocommit=True) as connection:
-            run = fill(connection)
+            made = Factories(connection)
+            acknowledged = [run.id for run in acknowledge(made)]
+            run = fill(made)
         with serving(Options(database_url=database)) as site:
-            yield site, run
+            yield Hostile(site, run.id, acknowledged)
 
 
-def fill(connection: psycopg.Connection[Any]) -> MadeRun:
-    made = Factories(connection)
+def acknowledge(made: Factories) -> Iterator[MadeRun]:
+    """Stuck runs that somebody has looked at, whose name and whose reason are hostile."""
+    definition = {"jobs": [{"name": "a", "class_name": "jobs.any.Any"}]}
+    made.session.connection.execute(
+        "INSERT INTO rush.pipeline (name, definition) VALUES ('acknowledged', %s)",
+        [Jsonb(definition)],
+    )
+    made.compile("acknowledged")
+    for who, why in [("\n".join(HOSTILE), HOSTILE[0]), *((text, text) for text in HOSTILE)]:
+        run = made.run("acknowledged", state="Stuck", stuck=1)
+        made.job(run, "a", state="Stuck")
+        made.session.connection.execute(
+            "INSERT INTO rush.resolution (run_id, who, why) VALUES (%s, %s, %s)",
+            [run.id, who, why],
+        )
+        yield run
+
+
+def fill(made: Factories) -> MadeRun:
+    connection = made.session.connection
     everything = {f"{at}{text}"[:200]: text for at, text in enumerate(HOSTILE)}
     insert = connection.cursor().executemany
     connection.execute(
@@ -242,26 +278,21 @@ def look(page: Page, address: str) -> str:
 
 @pytest.mark.parametrize("policy", [True, False], ids=["served", "without the policy"])
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_runs_nothing(
-    hostile: tuple[str, MadeRun], browser: Browser, path: str, policy: bool
-) -> None:
+def test_a_page_runs_nothing(hostile: Hostile, browser: Browser, path: str, policy: bool) -> None:
     """What stands in the database is there to be read, and does nothing."""
-    site, run = hostile
-    with watched(browser, site, policy=policy) as page:
-        read = visible(look(page, site + path.format(run=run.id)))
+    with watched(browser, hostile.site, policy=policy) as page:
+        read = visible(look(page, hostile.at(path)))
         while path == "/audit" and (older := page.locator("a[rel=next]")).count():
-            read += visible(look(page, f"{site}{path}{older.get_attribute('href')}"))
+            read += visible(look(page, f"{hostile.site}{path}{older.get_attribute('href')}"))
     if path in TELLING:
         assert [text for text in HOSTILE if visible(text) not in read] == []
 
 
 @pytest.mark.parametrize("policy", [True, False], ids=["served", "without the policy"])
-def test_what_would_run_is_seen(
-    hostile: tuple[str, MadeRun], browser: Browser, policy: bool
-) -> None:
+def test_what_would_run_is_seen(hostile: Hostile, browser: Browser, policy: bool) -> None:
     """The watch is awake: markup that gets into a page is told of, by the policy or by what it did."""
-    with watched(browser, hostile[0], policy=policy) as page:
-        look(page, f"{hostile[0]}/workers")
+    with watched(browser, hostile.site, policy=policy) as page:
+        look(page, f"{hostile.site}/workers")
         page.evaluate(
             """text => new Promise(done => {
                 document.addEventListener("securitypolicyviolation", done);
@@ -284,14 +315,26 @@ def visible(text: str) -> str:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("policy", [True, False], ids=["served", "without the policy"])
 def test_no_job_runs_anything_in_the_drawer(
-    hostile: tuple[str, MadeRun], browser: Browser, policy: bool
+    hostile: Hostile, browser: Browser, policy: bool
 ) -> None:
     """Its traceback, log, parameters and result, one string at a time."""
-    site, run = hostile
-    with watched(browser, site, policy=policy) as page:
+    with watched(browser, hostile.site, policy=policy) as page:
         for job, text in JOBS.items():
-            read = visible(look(page, f"{site}/runs/{run.id}?tab=data&job={job}"))
+            read = visible(look(page, hostile.at(f"/runs/{{run}}?tab=data&job={job}")))
             assert visible(text) in read
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("policy", [True, False], ids=["served", "without the policy"])
+def test_nobody_runs_anything_by_acknowledging(
+    hostile: Hostile, browser: Browser, policy: bool
+) -> None:
+    """Who has done it, and why: in the page's banner and among the events, one string at a time."""
+    with watched(browser, hostile.site, policy=policy) as page:
+        for run, text in zip(hostile.acknowledged[1:], HOSTILE, strict=True):
+            read = visible(look(page, f"{hostile.site}/runs/{run}?tab=events"))
+            assert read.count(visible(text)) >= 4
 
 
 ADDRESSES = ("/runs?q={}", "/runs/{run}?job={}", "/pipelines/{}", "/sign-in?next={}")
@@ -300,14 +343,11 @@ ADDRESSES = ("/runs?q={}", "/runs/{run}?job={}", "/pipelines/{}", "/sign-in?next
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_an_address_runs_nothing(
-    hostile: tuple[str, MadeRun], browser: Browser, address: str
-) -> None:
+def test_an_address_runs_nothing(hostile: Hostile, browser: Browser, address: str) -> None:
     """
     What somebody puts into a link is shown in the page as text, or refused as text: each string
     in one of the addresses, without the policy that would keep it from running.
     """
-    site, run = hostile
-    with watched(browser, site, policy=False) as page:
+    with watched(browser, hostile.site, policy=False) as page:
         for text in HOSTILE[ADDRESSES.index(address) :: len(ADDRESSES)]:
-            look(page, site + address.format(quote(text, safe=""), run=run.id))
+            look(page, hostile.site + address.format(quote(text, safe=""), run=hostile.run))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -162,6 +163,28 @@ def test_other_parameters_have_the_width_of_the_form(kernel: Kernel, site: str, 
     assert params["width"] == reason["width"]
 
 
+def test_the_command_of_a_retry_follows_its_form(kernel: Kernel, site: str, page: Page) -> None:
+    """What is changed of the parameters, and why, as a shell takes it; what is not changed is left out."""
+    kernel.define(CHAIN, "etl", retry_limit=0, params={"day": "2026-11-25", "limit": 5})
+    run = kernel.start("etl")
+    kernel.work(kernel.worker(), failing=["b"])
+    page.goto(f"{site}/runs/{run}?job=b")
+    page.get_by_role("button", name="Retry b").click()
+    dialog = page.get_by_role("dialog", name="Retry b")
+    command = dialog.locator("[data-command] code")
+    expect(command).to_have_text("rush retry etl/1 b")
+    dialog.get_by_text("With other parameters").click()
+    dialog.get_by_label("Parameters").fill("day=2026-11-25\nlimit=50\nnote=it's late")
+    dialog.get_by_label("Why").fill("mended; see wiki")
+    told = "rush retry etl/1 b -p limit=50 -p 'note=it'\\''s late' --why 'mended; see wiki'"
+    expect(command).to_have_text(told)
+    expect(dialog.locator("[data-command] button")).to_have_attribute("title", told)
+    assert shlex.split(told)[-3:] == ["note=it's late", "--why", "mended; see wiki"]
+    dialog.get_by_label("Parameters").fill("day=2026-11-25\nlimit=5")
+    dialog.get_by_label("Why").fill("")
+    expect(command).to_have_text("rush retry etl/1 b")
+
+
 def test_what_is_chosen_on_a_grid_is_run_again(kernel: Kernel, site: str, page: Page) -> None:
     """Columns are runs, rows are jobs: a bar below says how many, and takes them on."""
     kernel.define(CHAIN, "etl")
@@ -207,6 +230,22 @@ def test_keys_go_through_rows_and_anywhere(kernel: Kernel, site: str, page: Page
     assert key is not None
     assert does is not None
     assert key["y"] == does["y"], "a key and what it does stand in one line"
+
+
+def test_what_is_chosen_of_pipelines_is_paused(kernel: Kernel, site: str, page: Page) -> None:
+    """By the box or by a key; while nothing is chosen there is nothing to press."""
+    for name in ("etl", "other", "sales"):
+        kernel.define(CHAIN, name)
+    page.goto(f"{site}/pipelines")
+    bar = page.get_by_role("form", name="Do something to the chosen pipelines")
+    expect(bar).to_be_hidden()
+    page.get_by_label("Select etl").check()
+    page.locator("#pipeline-sales").focus()
+    page.keyboard.press("x")
+    expect(bar).to_contain_text("2 chosen")
+    bar.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("status")).to_contain_text("etl and sales are paused")
+    expect(page.locator("#pipeline-other")).not_to_contain_text("paused")
 
 
 def test_chosen_runs_are_counted_and_kept_through_changes(

@@ -675,6 +675,28 @@ def test_retry_what_is_stuck(rush, factories, master, meanwhile, connection):
     assert requests_in(connection) == [("etl", "extract", 1, "start", None)]
 
 
+def test_a_retry_says_that_it_keeps_its_version(rush, factories, master, meanwhile):
+    """
+    Who has mended the definition learns that a new run takes it: before the retry, and after it.
+    """
+    factories.pipeline("etl")
+    factories.job(factories.run(state="Stuck", stuck=1), "extract", state="Stuck")
+    kept = "a retry keeps version 1 of etl"
+    assert kept not in rush("explain", "etl/1").err
+    factories.session.connection.execute(
+        'UPDATE rush.pipeline SET definition = definition || \'{"description": "mended"}\''
+    )
+
+    assert kept in rush("explain", "etl/1").err
+    meanwhile(decided)
+    ended = rush("retry", "etl/1")
+
+    assert (ended.code, ended.out) == (0, "etl/1 runs again from extract\n")
+    assert f"{kept}, with which it began; version 2 takes effect in a new run: rush run etl" in (
+        ended.err
+    )
+
+
 def test_retry_that_cannot_be(rush, factories, master, meanwhile, connection):
     """
     What is not Stuck, what contradicts itself and what the master refuses are errors.
@@ -776,6 +798,13 @@ def test_what_commands_do_is_told(rush, factories, connection):
     rush("run", "etl", "-p", f"note={'x' * 500}")
     assert "x…" in rush("audit", "--action", "run").out
     assert rush("audit", "--who", "nobody").err == "nobody has done anything like that yet\n"
+    unknown = rush("audit", "--action", "cancle")
+    assert (unknown.code, unknown.err) == (
+        2,
+        'error: flag --action: nothing is called "cancle"; there are run, retry, cancel, acknowledge, '
+        "pause, resume, apply, drain and reload; did you mean `cancel`?\n",
+    )
+    assert rush("audit", "--action", "cancel").code == 0
 
 
 def test_cancel(rush, factories, master, meanwhile):

@@ -93,6 +93,8 @@ if self.attempt == 1:
 
     assert rush.attempts(run) == [("a", 1, "Failed"), ("a", 2, "Complete")]
     assert rush.one("SELECT balance FROM public.account") == 1
+    refused = "SELECT stale_writes FROM rush.worker WHERE name = 'worker1'"
+    wait_for(lambda: rush.one(refused), what="it to say that it was refused", timeout=20)
 
 
 def test_a_master_that_is_frozen_in_its_transaction_is_followed(

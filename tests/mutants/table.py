@@ -404,7 +404,7 @@ STATES = (
     Mutant(
         name="asked-again-without-key",
         cost="A client that loses its connection makes its request a second time.",
-        file="client.py",
+        file="client/deeds.py",
         old="lambda session: _asked(session, asked, own)",
         new="lambda session: _asked(session, asked, key)",
         test="tests/test_client_outages.py::test_a_commit_without_an_answer",

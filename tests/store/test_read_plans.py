@@ -57,6 +57,10 @@ READS: list[tuple[str, dict[str, Any]]] = [
     ("list_pipelines", {"runs": 10, "name": None}),
     ("list_pipelines", {"runs": 10, "name": "p"}),
     ("stuck_groups", {}),
+    ("measure_jobs", {}),
+    ("measure_runs", {}),
+    ("measure_rest", {}),
+    ("run_events", {"run_id": ROWS // 2, "window": LIMIT}),
 ]
 
 

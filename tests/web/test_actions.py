@@ -89,6 +89,43 @@ def test_those_that_were_chosen_are_cancelled(kernel: Kernel, site: httpx.Client
     assert second
 
 
+def test_chosen_pipelines_are_paused_each_by_a_deed(kernel: Kernel, site: httpx.Client) -> None:
+    """Those and no others; what is not there is named, and keeps nothing from the rest."""
+    for name in ("etl", "sales", "other"):
+        kernel.define(CHAIN, name)
+
+    def paused() -> set[str]:
+        return {name for (name,) in kernel.sql("SELECT name FROM rush.pipeline WHERE paused")}
+
+    post(site, "/pipelines/many", action="pause", name=["etl", "sales"], why="month's end")
+    assert paused() == {"etl", "sales"}
+    assert "etl and sales are paused" in site.get("/pipelines").text
+    deeds = site.get("/api/v1/audit").json()["audit"]
+    assert {(deed["action"], deed["target"], deed["why"]) for deed in deeds} == {
+        ("pause", "etl", "month's end"), ("pause", "sales", "month's end"),
+    }  # fmt: skip
+    post(site, "/pipelines/many", action="resume", name=["gone", "sales"])
+    assert paused() == {"etl"}
+    assert "there is no pipeline" in site.get("/pipelines").text
+    for wrong in ({"action": "pause"}, {"action": "drop", "name": ["etl"]}):
+        post(site, "/pipelines/many", **wrong)
+    assert paused() == {"etl"}
+
+
+def test_chosen_workers_are_drained_and_reloaded(kernel: Kernel, site: httpx.Client) -> None:
+    """As one at a time."""
+    for name in ("one", "two", "three"):
+        kernel.worker(name)
+    post(site, "/workers/many", action="drain", name=["one", "two"])
+    post(site, "/workers/many", action="reload", name=["three"])
+    said = site.get("/workers").text
+    assert "three is loading the code anew" in said
+    rows = kernel.sql("SELECT name, state, reload FROM rush.worker WHERE name <> 'master'")
+    assert {tuple(row) for row in rows} == {
+        ("one", "Draining", False), ("two", "Draining", False), ("three", "Alive", True),
+    }  # fmt: skip
+
+
 def test_programs_may_do_things_to_many_runs_too(kernel: Kernel, api: httpx.Client) -> None:
     """To some, or to all that match, and to neither by mistake."""
     kernel.define(CHAIN, "etl")

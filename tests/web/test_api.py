@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from rush.store import workers
 from rush.web.api.models import Pipeline
 from tests.support.kernel import CHAIN, DIAMOND, Kernel
 
@@ -305,6 +306,29 @@ def test_what_is_measured(kernel: Kernel, site: httpx.Client) -> None:
     assert measured(site)["rush_runs_ended_total", "etl", "Complete"] == 2
 
 
+def test_refused_writes_are_counted_over_workers_that_are_gone(
+    kernel: Kernel, site: httpx.Client
+) -> None:
+    """What was refused stays in the sum when its worker leaves, or is forgotten."""
+    leaving, dying = kernel.worker("leaving"), kernel.worker("dying")
+    assert workers.heartbeat(kernel.session, leaving, lease=60, progress={}, stale_writes=2)
+    assert workers.heartbeat(kernel.session, dying, lease=60, progress={}, stale_writes=3)
+    assert measured(site)["rush_stale_writes_refused_total",] == 5
+    assert "3 refused" in site.get("/workers").text
+    listed = site.get("/api/v1/workers").json()["workers"]
+    assert {row["name"]: row["stale_writes"] for row in listed} == {
+        "master": 0, "leaving": 2, "dying": 3,
+    }  # fmt: skip
+
+    workers.leave(kernel.session, leaving, stale_writes=4)
+    workers.declare_dead(kernel.session, [("dying", dying.generation)])
+    kernel.sql("UPDATE rush.worker SET last_seen = last_seen - interval '2 days'")
+    workers.forget_dead(kernel.session)
+
+    assert [row["name"] for row in site.get("/api/v1/workers").json()["workers"]] == ["master"]
+    assert measured(site)["rush_stale_writes_refused_total",] == 7
+
+
 def measured(site: httpx.Client) -> dict[tuple[str, ...], float]:
     text = site.get("/metrics").text
     return {
@@ -333,6 +357,31 @@ def test_what_the_first_page_says_is_a_call(kernel: Kernel, api: httpx.Client) -
     assert (running["worker"], running["job"]["jobinstance"]) == ("worker1", 2)
 
 
+def test_what_takes_longer_than_usual_is_marked(
+    kernel: Kernel, api: httpx.Client, site: httpx.Client
+) -> None:
+    """A run that goes on for longer than 95 of 100 did; a shorter one, and one of few, is not."""
+    worker = kernel.worker(slots=30)
+    for name, before in (("etl", 20), ("quick", 20), ("new", 5)):
+        kernel.define({"a": []}, name)
+        for _ in range(before):
+            kernel.start(name)
+        kernel.work(worker)
+    kernel.sql("UPDATE rush.run SET started_at = finished_at - interval '1 minute'")
+    late = kernel.start("etl")
+    for name in ("quick", "new"):
+        kernel.start(name)
+    kernel.running(worker, 3)
+    kernel.sql("UPDATE rush.run SET started_at = started_at - interval '1 hour' WHERE pipeline <> 'quick'"
+               " AND finished_at IS NULL")  # fmt: skip
+    running = {row["job"]["pipeline"]: row for row in api.get("/home").json()["running"]}
+    assert running["etl"]["job"]["run_id"] == late
+    assert {name: row["usual"] for name, row in running.items()} == {
+        "etl": 60, "quick": None, "new": None,
+    }  # fmt: skip
+    assert site.get("/").text.count("longer than usual") == 1
+
+
 def test_a_job_is_told_whole_and_without_its_secrets(kernel: Kernel, api: httpx.Client) -> None:
     """Why it stands so, its attempts, what it is given and what it has returned."""
     kernel.define(CHAIN, "etl", retry_limit=0)
@@ -359,6 +408,29 @@ def test_a_queue_that_nobody_serves_is_told(
     assert rows["gpu"]["oldest"] >= 0
     assert (rows["default"]["workers"], rows["default"]["slots"]) == (["worker1"], 4)
     assert "rush worker --queue gpu" in site.get("/workers").text
+
+
+def test_each_state_and_queue_is_counted_once(kernel: Kernel, site: httpx.Client) -> None:
+    """Whichever index it is found by: held or not, paused, of any priority, in any queue."""
+    kernel.define({"a": [], "b": []}, "etl", of={"b": {"queue": "gpu"}})
+    kernel.define({"a": []}, "urgent", priority=9)
+    kernel.define({"a": []}, "halted")
+    kernel.start("halted")
+    kernel.pause("halted")
+    for _ in range(3):
+        kernel.start("etl")
+    kernel.start("urgent")
+    kernel.running(kernel.worker(slots=1))
+    counted = {
+        tuple(where): number
+        for (name, *where), number in measured(site).items()
+        if name == "rush_jobs"
+    }
+    rows = kernel.session.connection.execute(
+        "SELECT queue, state, count(*) FROM rush.run_state GROUP BY 1, 2"
+    )
+    assert counted == {(queue, state): number for queue, state, number in rows}
+    assert len(counted) == 4
 
 
 def test_health_needs_nobody(site: httpx.Client) -> None:

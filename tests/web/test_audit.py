@@ -117,3 +117,45 @@ def test_pages_of_the_audit_leave_nothing_out(kernel: Kernel, api: httpx.Client)
             break
     assert sorted(seen) == sorted(f"{kind}{n}" for kind in ("deed", "request") for n in range(6))
     assert api.get("/audit", params={"cursor": "nonsense"}).status_code == 422
+
+
+def test_the_events_of_a_run_say_who_asked(kernel: Kernel, database: str) -> None:
+    """
+    By the deed that has made a request, else by the database's role; why, and why not. So too when
+    very many have asked for other things since.
+    """
+    kernel.define(CHAIN, "etl", retry_limit=0)
+    with Client(database, doer=Doer(who="alice@laptop", via="command")) as client:
+        with client.deed("run", "etl", why="month's end"):
+            request = client.submit("etl").request_id
+        run = kernel.accepted(request)
+        kernel.work(kernel.worker(), failing=["a"])
+        with client.deed("retry", "etl/1", why="mended"):
+            client.run(run).retry(from_beginning=True)
+        kernel.take()
+    kernel.work(kernel.worker("worker2"), failing=["a"])
+    kernel.sql("INSERT INTO rush.run_request (pipeline, job, jobinstance) VALUES ('etl', 'b', 1)")
+    kernel.take()
+    role = kernel.one("SELECT session_user")
+
+    events = kernel.session.many("run_events", run_id=run, limit=100, window=0)
+
+    asked = [(each.what, each.job, each.said) for each in reversed(events) if "ask" in each.what]
+    assert asked[:2] == [
+        ("asked to run", None, "by alice@laptop: month's end"),
+        ("asked to run again", None, "by alice@laptop: mended"),
+    ]
+    (again,) = asked[2:]
+    assert again[:2] == ("asked to run again", "b")
+    assert again[2].startswith(f"by the database's role {role}")
+
+
+def test_a_definition_that_changes_nothing_is_no_deed(kernel: Kernel, database: str) -> None:
+    """Who applies all files each morning does not fill the audit: only what is new is told."""
+    definition = {"jobs": [{"name": "a", "class_name": "jobs.any.Any", "params": {"x": 1}}]}
+    truth = {"jobs": [definition["jobs"][0] | {"params": {"x": True}}]}
+    with Client(database) as client:
+        assert client.apply("etl", definition) == (True, 1)
+        assert client.apply("etl", definition) == (False, 1)
+        assert client.apply("etl", truth) == (True, 2)
+    assert kernel.one("SELECT count(*) FROM rush.audit WHERE action = 'apply'") == 2

@@ -8,6 +8,7 @@ import re
 import httpx
 import pytest
 
+from rush.store import pipelines
 from rush.web.app import routes
 from rush.web.guard import Role, needs, role_needed
 from tests.support.kernel import CHAIN, Kernel
@@ -42,6 +43,32 @@ def test_a_run_is_shown_with_its_jobs(site: httpx.Client, kernel: Kernel) -> Non
     assert "etl/1" in shown
     assert all(f'id="job-{job}"' in shown for job in CHAIN)
     assert 'data-state="Complete"' in shown
+
+
+def test_a_run_shows_the_defaults_in_effect(site: httpx.Client, kernel: Kernel) -> None:
+    """What was not given is what the definition and the table say, without secrets, and is marked so."""
+    job = {"name": "a", "class_name": "jobs.any.Any"}
+    params = {"day": "today", "limit": 5, "api_key": "hush"}
+    pipelines.apply(kernel.session, "etl", {"params": params, "jobs": [job]})
+    kernel.sql(
+        "INSERT INTO rush.job_parameter (pipeline, job, name, value) VALUES ('etl', '*', 'limit', '7')"
+    )
+    kernel.compile()
+    plain, given = kernel.start("etl"), kernel.start("etl", params={"day": "2026-11-25"})
+
+    def shown(run: int) -> tuple[str, str]:
+        page = html.unescape(site.get(f"/runs/{run}?tab=data").text)
+        before, _, after = page.partition("By default")
+        return before.rpartition("<h2>Parameters</h2>")[2], after.partition("Results")[0]
+
+    alone, defaults = shown(plain)
+    assert "None were given" not in alone
+    assert '"day": "today"' in defaults
+    assert '"limit": 7' in defaults
+    assert "hush" not in defaults
+    told, defaults = shown(given)
+    assert '"day": "2026-11-25"' in told
+    assert "day" not in defaults
 
 
 def test_a_stuck_run_says_that_a_retry_keeps_its_version(

@@ -64,6 +64,7 @@ def pulse(connection: psycopg.Connection[Any], database: str, leader: Led) -> It
         on_clock=lambda now, at: None,
         on_reload=lambda: None,
         progress=dict,
+        stale_writes=lambda: 0,
     )
     assert made.register() is not None
     made.start()

@@ -31,6 +31,8 @@ class Heart:
         self.down_at: float | None = None
         self.over: list[Registration] = []
         self.cut_off = False
+        #: What others of this worker's threads have counted.
+        self.refused = 0
         identity = Identity(
             name="worker1",
             slots=1,
@@ -51,6 +53,7 @@ class Heart:
             on_clock=lambda now, began: None,
             on_reload=lambda: None,
             progress=dict,
+            stale_writes=lambda: self.refused,
         )
         self.registration = self.pulse.register()
 
@@ -200,3 +203,29 @@ def test_who_was_declared_dead_registers_anew(beating, shared: Kernel):
     wait_for(lambda: heart.over, what="the worker to register anew")
     assert heart.over[0].generation > heart.registration.generation
     assert shared.one("SELECT state FROM rush.worker WHERE name = 'worker1'") == "Alive"
+
+
+def test_what_was_refused_is_told_and_outlives_the_worker(beating, shared: Kernel):
+    """
+    What others counted, its own heartbeat as one declared dead, and what its namesake had before:
+    each once. The sum stays when its row goes.
+    """
+
+    def told() -> int:
+        return shared.one("SELECT sum(stale_writes) FROM rush.worker")
+
+    first = beating(lease=1)
+    first.refused = 3
+    wait_for(lambda: told() == 3, what="three to be told")
+    workers.declare_dead(shared.session, [("worker1", first.registration.generation)])
+    wait_for(lambda: told() == 4, what="the heartbeat that was refused to be told")
+    first.pulse.stop(leave=False)
+
+    shared.sql("UPDATE rush.worker SET lease_expires_at = 'epoch'")
+    second = beating(lease=1)
+    second.refused = 1
+    wait_for(lambda: told() == 5, what="one more to be told")
+    second.refused = 2
+    second.pulse.stop(leave=True)
+    assert told() == 0
+    assert shared.one("SELECT stale_writes FROM rush.control") == 6

@@ -10,7 +10,9 @@ from cyclopts import App, Parameter
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions, JsonFlag, whole_number
 from rush.cli.engine import client_of
 from rush.cli.output import Column, ago
+from rush.domain.names import Guesses, quoted
 from rush.domain.params import as_typed
+from rush.domain.phrases import listed
 from rush.domain.redaction import redacted
 from rush.errors import ConfigurationError
 from rush.store import audit as deeds
@@ -61,6 +63,8 @@ def audit(
     with client_of(context) as client:
         rows, _ = client.read(deeds.deeds, who=who, target=about, action=action, limit=limit)
         now = client.standing().now
+    if not rows and action is not None and action not in deeds.ACTIONS:
+        raise ConfigurationError(f"flag --action: {_unknown(action)}")
     rows = [replace(row, detail=redacted(row.detail)) for row in rows]
     if json:
         context.out.json([asdict(row) | {"said": row.said} for row in rows])
@@ -91,6 +95,11 @@ def audit(
         ],
         empty="nobody has done anything like that yet",
     )
+
+
+def _unknown(action: str) -> str:
+    meant = Guesses(deeds.ACTIONS).ending(action)
+    return f"nothing is called {quoted(action)}; there are {listed(deeds.ACTIONS, limit=20)}{meant}"
 
 
 def _told(detail: dict[str, Any] | None) -> str:

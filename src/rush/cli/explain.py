@@ -121,5 +121,5 @@ def _of_request(client: Client, request: RequestRow) -> tuple[str, str, list[Rea
 def tell(reason: Reason, name: str, out: Output) -> None:
     subject = name if reason.job is None else f"{name} {reason.job}"
     out.say(Text.assemble((escape_controls(subject), "bold"), f" {escape_controls(reason.why)}"))
-    if reason.help:
-        out.help(reason.help)
+    for help in filter(None, (reason.help, reason.note)):
+        out.help(help)

@@ -10,8 +10,10 @@ from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions
 from rush.cli.engine import RunReference, WhyFlag, client_of, hear_verdict
 from rush.cli.run import read_params
 from rush.domain.phrases import listed
+from rush.domain.reasons import kept_version
 from rush.domain.states import RunState
 from rush.errors import ConfigurationError, RefusedError
+from rush.store import overview
 
 if TYPE_CHECKING:
     from rush.client import Run
@@ -35,7 +37,9 @@ def retry(
     """Run again what is Stuck, or from a job on.
 
     That job and all that depend on it run again, with the code and the job parameters of
-    now, and with all of their retries. Without JOB, every job that is Stuck does so.
+    now, and with all of their retries. Without JOB, every job that is Stuck does so. The run keeps
+    the version of the pipeline that it began with: where you have mended the definition, start a
+    new run by `rush run`; with the same parameters it resolves this one when it is Complete.
 
     For example:
       rush retry etl/7
@@ -66,12 +70,16 @@ def retry(
             except RefusedError:
                 raise RefusedError(what_else(found)) from None
             decided = hear_verdict(client, found, context.out)
+        row = found.read()
+        newest = client.read(overview.newest_version, found.pipeline)
         where = f"from {listed(starts)}" if starts else "from the beginning"
         if decided:
             context.out.say(f"{found.name} runs again {where}")
             context.out.note(f"see it: rush runs show {found.name}")
         else:
             context.out.say(f"asked for {found.name} to run again {where}")
+        if row is not None and newest not in (None, row.version):
+            context.out.note(kept_version(row, newest))
 
 
 def what_else(run: Run) -> str:

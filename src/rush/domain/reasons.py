@@ -31,10 +31,18 @@ class Situation:
     workers: tuple[WorkerRow, ...]
     #: What is asked for about this run and not decided.
     pending: tuple[RequestRow, ...] = ()
+    #: The version of its pipeline that a run would have which began now; None: there is no such
+    #: pipeline any more.
+    newest_version: int | None = None
 
     @property
     def now(self) -> datetime:
         return self.standing.now
+
+    @property
+    def newer_version(self) -> int | None:
+        """The version that a new run would have, where a retry of this one does not."""
+        return None if self.newest_version == self.run.version else self.newest_version
 
     @property
     def takers(self) -> list[WorkerRow]:
@@ -51,6 +59,8 @@ class Reason:
     why: str
     waits_for: tuple[str, ...] = ()
     help: str | None = None
+    #: What that does not do.
+    note: str | None = None
 
 
 def why(situation: Situation, job: str | None = None) -> list[Reason]:
@@ -251,11 +261,21 @@ def _failed(job: JobRow, situation: Situation) -> Reason:
 
 def _stuck(job: JobRow, situation: Situation) -> Reason:
     name = f"{situation.run.name} {job.name}"
+    newer = situation.newer_version
     return Reason(
         job=job.name,
         state=job.state,
         why=f"is Stuck after {_attempts(job.attempt)}: {job.error}",
         help=f"see its log: rush logs {name}; mend it, then: rush retry {name}",
+        note=kept_version(situation.run, newer) if newer else None,
+    )
+
+
+def kept_version(run: RunRow, newer: int) -> str:
+    """What a retry does not do where the definition has changed since the run began."""
+    return (
+        f"a retry keeps version {run.version} of {run.pipeline}, with which it began; "
+        f"version {newer} takes effect in a new run: rush run {run.pipeline}"
     )
 
 

@@ -234,6 +234,8 @@ class WorkerRow:
     code: str | None
     #: It was asked to replace its runners, and has not yet.
     reload: bool
+    #: How many writes were refused it because others had moved on.
+    stale_writes: int
     started_at: datetime
     last_seen: datetime
     lease_expires_at: datetime

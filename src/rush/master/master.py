@@ -82,6 +82,8 @@ class Master:
         #: No other worker was there at the last look.
         self._alone = False
         self._thread: threading.Thread | None = None
+        #: Transactions that were refused because their term was over.
+        self.refused = 0
 
     # What the election says ---------------------------------------------------------------
 
@@ -147,6 +149,7 @@ class Master:
                 pause = PAUSE
             except TermOver as over:
                 log.warning("%s", over)
+                self.refused += 1
                 break
             except (DatabaseError, psycopg.Error) as error:
                 log.warning("a round failed: %s", str(error).strip().split("\n", maxsplit=1)[0])

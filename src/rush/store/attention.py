@@ -9,6 +9,9 @@ from rush.store.session import Session, array
 
 #: So many Stuck jobs are looked at, the newest.
 MOST = 1000
+#: Of so many last runs it is said how long a pipeline takes, where so many of them are Complete.
+LAST_RUNS = 100
+LEAST = 10
 
 
 def stuck_groups(session: Session) -> list[Any]:
@@ -41,6 +44,14 @@ def acknowledge(session: Session, run_ids: Sequence[int], *, who: str, why: str)
 def settle_resolved(session: Session, *, limit: int) -> int:
     """Keep for good which Stuck runs later ones have resolved. Returns how many those were."""
     return session.one("settle_resolved", limit=limit).count
+
+
+def longer_than_usual(session: Session, run_ids: Sequence[int]) -> dict[int, float]:
+    """
+    Those of some runs that go on for longer than 95 of 100 of their pipeline took, and these seconds.
+    """
+    rows = session.many("longer_than_usual", ids=array(run_ids), runs=LAST_RUNS, least=LEAST)
+    return {row.id: row.usual for row in rows}
 
 
 def pipelines_not_running(session: Session) -> list[Any]:

@@ -19,6 +19,11 @@ from typing import Any, NamedTuple, Self
 from rush.errors import ConfigurationError
 from rush.store.session import Session, array
 
+#: What is done to runs, pipelines and workers. Others may be noted too.
+ACTIONS = (
+    "run", "retry", "cancel", "acknowledge", "pause", "resume", "apply", "drain", "reload",
+)  # fmt: skip
+
 #: How many of the newest requests are gone through for those that nobody has noted.
 WINDOW = 10_000
 

@@ -8,19 +8,22 @@ from typing import Any
 from rush.store.session import Session, array
 
 
-def jobs(session: Session) -> list[Any]:
-    """What is live: queue, state, jobs, and for how many seconds the oldest has been there."""
-    return session.many("measure_jobs")
+def jobs(session: Session, *, most: int) -> list[Any]:
+    """
+    What is live: queue, state, jobs, and for how many seconds the oldest has been there. Up to so
+    many are counted: of those that are Ready in each queue, of those of each other state in all.
+    """
+    return session.many("measure_jobs", most=most)
 
 
-def runs(session: Session) -> list[Any]:
-    """Runs that are not through: pipeline, state, runs."""
-    return session.many("measure_runs")
+def runs(session: Session, *, most: int) -> list[Any]:
+    """Runs that are not through: pipeline, state, runs; those of so many live jobs of each state."""
+    return session.many("measure_runs", most=most)
 
 
-def rest(session: Session) -> Any:
-    """Requests that nobody has taken, and numbers that only rise."""
-    return session.one("measure_rest")
+def rest(session: Session, *, most: int) -> Any:
+    """Requests that nobody has taken, counted so far, and numbers that only rise."""
+    return session.one("measure_rest", most=most)
 
 
 def newest_run(session: Session) -> int:

@@ -16,6 +16,12 @@ def apply(session: Session, name: str, definition: dict[str, Any]) -> tuple[bool
     return row.changed, row.version
 
 
+def in_force(session: Session, name: str, definition: dict[str, Any]) -> int | None:
+    """The version that is this very definition and would not change; None: it would."""
+    row = session.one("in_force", name=name, definition=json.dumps(definition, allow_nan=False))
+    return None if row is None else row.version
+
+
 def pipeline(session: Session, name: str) -> Any:
     return session.one("pipeline", name=name)
 

@@ -73,6 +73,7 @@ def situation(session: Session, run_id: int) -> Situation | None:
         standing=overview.standing(session),
         workers=tuple(overview.workers(session)),
         pending=tuple(pending_requests_for(session, row.pipeline, row.jobinstance)),
+        newest_version=overview.newest_version(session, row.pipeline),
     )
 
 

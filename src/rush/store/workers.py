@@ -22,6 +22,8 @@ class Registration:
     generation: int
     #: The database's clock at that moment.
     now: datetime
+    #: How many writes had been refused under this name until then.
+    stale_writes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,13 @@ def register(
     )
     if row is None:
         return None
-    return Registration(id=row.id, name=identity.name, generation=row.generation, now=row.now)
+    return Registration(
+        id=row.id,
+        name=identity.name,
+        generation=row.generation,
+        now=row.now,
+        stale_writes=row.stale_writes,
+    )
 
 
 def timeline(session: Session) -> str | None:
@@ -85,14 +93,19 @@ def heartbeat(
     *,
     lease: float,
     progress: dict[int, list[float | None]],
+    stale_writes: int = 0,
 ) -> Any:
-    """Renew the lease. None: this registration is over."""
+    """
+    Renew the lease, and say how many writes have been refused under this name in all. None: this
+    registration is over.
+    """
     return session.one(
         "heartbeat",
         name=registration.name,
         generation=registration.generation,
         lease=lease,
         progress=json.dumps(progress) if progress else None,
+        stale_writes=stale_writes,
     )
 
 
@@ -120,8 +133,13 @@ def reloaded(session: Session, registration: Registration, code: str | None) -> 
     session.run("reloaded", name=registration.name, generation=registration.generation, code=code)
 
 
-def leave(session: Session, registration: Registration) -> None:
-    session.run("leave", name=registration.name, generation=registration.generation)
+def leave(session: Session, registration: Registration, *, stale_writes: int = 0) -> None:
+    session.run(
+        "leave",
+        name=registration.name,
+        generation=registration.generation,
+        stale_writes=stale_writes,
+    )
 
 
 def declare_dead(

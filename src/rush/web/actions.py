@@ -7,14 +7,14 @@ before it is done, and says afterwards what came of it. Each gives back a senten
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from rush.client import Client, Run
 from rush.domain.phrases import listed
 from rush.domain.redaction import has_hidden
-from rush.errors import ConfigurationError, NotFoundError
+from rush.errors import ConfigurationError, NotFoundError, RefusedError
 from rush.store import run_search
 from rush.store.run_search import Found, RunFilter
 
@@ -163,6 +163,26 @@ def reload(client: Client, worker: str | None, *, why: str = "") -> str:
     return f"{listed(names)} will load the code anew" if names else "No worker is alive"
 
 
+def pause_many(client: Client, pipelines: Sequence[str], *, why: str = "") -> str:
+    _each(client, pipelines, pause, why)
+    return f"{_names(pipelines)} paused; what runs goes on"
+
+
+def resume_many(client: Client, pipelines: Sequence[str], *, why: str = "") -> str:
+    _each(client, pipelines, resume, why)
+    return f"{_names(pipelines)} not paused any more"
+
+
+def drain_many(client: Client, workers: Sequence[str], *, why: str = "") -> str:
+    _each(client, workers, drain, why)
+    return f"{_names(workers)} draining; what they run goes on"
+
+
+def reload_many(client: Client, workers: Sequence[str], *, why: str = "") -> str:
+    _each(client, workers, reload, why)
+    return f"{_names(workers)} loading the code anew"
+
+
 # What they rest on --------------------------------------------------------------------------
 
 
@@ -173,6 +193,23 @@ def _hear_verdict(client: Client, run: Run) -> bool:
 
 def _undecided(name: str) -> str:
     return f"It is asked for, about {name}; there is no answer of a master yet"
+
+
+def _each(client: Client, names: Sequence[str], do: Callable[..., str], why: str) -> None:
+    """Do something to each, as a deed of its own. Raises RefusedError for those that could not be."""
+    refused: list[str] = []
+    for name in names:
+        try:
+            do(client, name, why=why)
+        except (NotFoundError, RefusedError) as error:
+            refused.append(str(error))
+    if refused:
+        rest = f"; done with {len(names) - len(refused)} of {len(names)}"
+        raise RefusedError(f"{'; '.join(refused[:3])}{rest}")
+
+
+def _names(names: Sequence[str]) -> str:
+    return f"{listed(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 def _many(found: Runs) -> str:

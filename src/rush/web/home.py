@@ -10,11 +10,17 @@ from rush.domain.states import JobState, WorkerState
 from rush.store import attention, overview
 from rush.web.api.models import Home
 
+#: Of so many jobs that run, the longest, it is asked whether their runs take longer than usual.
+LOOKED_AT = 50
+
 
 def home(client: Client) -> Home:
     workers = client.workers()
     queued = client.read(overview.queued)
     not_running = client.read(attention.pipelines_not_running)
+    running = _running(workers)
+    looked_at = {each["job"].run_id for each in running[:LOOKED_AT]}
+    usual = client.read(attention.longer_than_usual, sorted(looked_at)) if looked_at else {}
     seen = dict(
         standing=client.standing(),
         slots=sum(row.slots for row in workers if row.takes_jobs),
@@ -29,7 +35,7 @@ def home(client: Client) -> Home:
         silent=[row for row in workers if row.expired or row.state is WorkerState.Dead],
         paused=[row.name for row in not_running if row.paused],
         broken=[row for row in not_running if row.error],
-        running=_running(workers),
+        running=[each | {"usual": usual.get(each["job"].run_id)} for each in running],
     )
     return Home.model_validate(seen)
 

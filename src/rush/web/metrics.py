@@ -25,6 +25,8 @@ from rush.store.session import Session
 BUCKETS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
 #: So many runs are looked at in one go.
 BATCH = 5000
+#: What is live is counted so far.
+MOST = 100_000
 
 
 class Metrics:
@@ -122,23 +124,37 @@ class _Gauges(Collector):
         yield _gauge("rush_paused", "Whether everything is paused.", standing.paused)
 
     def _jobs(self) -> Iterator[Metric]:
-        jobs = GaugeMetricFamily("rush_jobs", "Jobs that are live.", labels=["queue", "state"])
-        oldest = GaugeMetricFamily(
-            "rush_oldest_job_seconds",
-            "How long the oldest job of a queue has been ready or has waited.",
+        jobs = GaugeMetricFamily(
+            "rush_jobs",
+            f"Jobs that are live, counted up to {MOST:,}: of those that are Ready in each queue, of "
+            "each other state in all queues.",
             labels=["queue", "state"],
         )
-        for row in self._client.read(measures.jobs):
+        oldest = GaugeMetricFamily(
+            "rush_oldest_job_seconds",
+            "How long the oldest job of a queue has been ready or has waited; of those that are "
+            "Ready, the oldest of the next hundred of each priority.",
+            labels=["queue", "state"],
+        )
+        for row in self._client.read(measures.jobs, most=MOST):
             jobs.add_metric([row.queue, row.state], row.jobs)
             oldest.add_metric([row.queue, row.state], row.oldest)
-        runs = GaugeMetricFamily("rush_runs", "Runs with live jobs.", labels=["pipeline", "state"])
-        for row in self._client.read(measures.runs):
+        runs = GaugeMetricFamily(
+            "rush_runs",
+            f"Runs with live jobs: those of the first {MOST:,} live jobs of each state.",
+            labels=["pipeline", "state"],
+        )
+        for row in self._client.read(measures.runs, most=MOST):
             runs.add_metric([row.pipeline, row.state], row.runs)
         yield from (jobs, oldest, runs)
 
     def _requests(self) -> Iterator[Metric]:
-        rest = self._client.read(measures.rest)
-        yield _gauge("rush_requests_pending", "Requests that nobody has taken.", rest.pending)
+        rest = self._client.read(measures.rest, most=MOST)
+        yield _gauge(
+            "rush_requests_pending",
+            f"Requests that nobody has taken, counted up to {MOST:,}.",
+            rest.pending,
+        )
         yield _gauge(
             "rush_oldest_request_seconds",
             "How long the oldest of them has waited.",
@@ -147,6 +163,13 @@ class _Gauges(Collector):
         yield CounterMetricFamily("rush_handed_out", "Jobs that were handed out.", rest.handed_out)
         yield CounterMetricFamily("rush_runs_begun", "Runs that were begun.", rest.runs)
         yield CounterMetricFamily("rush_requests", "Requests that were made.", rest.requests)
+        yield CounterMetricFamily(
+            "rush_stale_writes_refused",
+            "Writes that were refused because others had moved on: outcomes of attempts that were "
+            "overtaken, heartbeats of workers that had been declared dead, what masters of terms "
+            "that were over still wrote. Told with heartbeats.",
+            rest.stale_writes,
+        )
 
     def _workers(self, workers: list[WorkerRow]) -> Iterator[Metric]:
         slots = GaugeMetricFamily("rush_slots", "Slots of live workers.", labels=["worker"])

@@ -5,13 +5,13 @@ from __future__ import annotations
 from rush.client import Client
 from rush.domain.rows import WorkerRow
 from rush.domain.states import JobState
-from rush.store import measures
+from rush.store import measures, overview
 from rush.web.api.models import Queue
 
 
 def queues(client: Client, workers: list[WorkerRow]) -> list[Queue]:
     """Those in which something is live, and those that somebody serves."""
-    live = client.read(measures.jobs)
+    live = client.read(measures.jobs, most=overview.MOST)
     takers = [worker for worker in workers if worker.takes_jobs]
     names = {row.queue for row in live} | {name for taker in takers for name in taker.queues}
     return [

@@ -94,6 +94,7 @@ class Pulse:
         on_clock: Callable[[datetime, float], None],
         on_reload: Callable[[], None],
         progress: Callable[[], dict[int, list[float | None]]],
+        stale_writes: Callable[[], int],
     ) -> None:
         self._connect = connect
         self._identity = identity
@@ -104,6 +105,7 @@ class Pulse:
         self._on_clock = on_clock
         self._on_reload = on_reload
         self._progress = progress
+        self._stale_writes = stale_writes
         self._session: Session | None = None
         self._registration: Registration | None = None
         self._wake_reading, self._wake_writing = os.pipe()
@@ -127,6 +129,9 @@ class Pulse:
         #: From this monotonic instant on, this worker has renewed its lease whenever it was due.
         self._in_contact_since = 0.0
         self._clock = ClockWatch()
+        #: Writes of this thread that were refused; those that the table knows under this name of
+        #: others before; and how many of this process's it has been told of.
+        self._refused = self._refused_before = self._refused_told = 0
         self.thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
     def register(self) -> Registration | None:
@@ -165,7 +170,8 @@ class Pulse:
             return
         try:
             if leave and self._registration is not None:
-                workers.leave(self._session, self._registration)
+                refused = self._refused_before + self._refused + self._stale_writes()
+                workers.leave(self._session, self._registration, stale_writes=refused)
                 self._session.notify(
                     channel(self._session.schema, "master"),
                     channel(self._session.schema, "workers"),
@@ -211,12 +217,19 @@ class Pulse:
             self._mind_the_timeline(session)
         began = time.monotonic()
         progress = self._progress()
+        refused = self._refused + self._stale_writes()
         row = workers.heartbeat(
-            session, self._registration, lease=self._terms.lease, progress=progress
+            session,
+            self._registration,
+            lease=self._terms.lease,
+            progress=progress,
+            stale_writes=self._refused_before + refused,
         )
         if row is None:
+            self._refused += 1
             self._register_anew(session)
             return
+        self._refused_told = refused
         now = time.monotonic()
         jumped = self._clock.jumped(row.now.timestamp(), asked=began, heard=now)
         # The database was out of reach, or this process was frozen, or leases mean nothing for now.
@@ -238,6 +251,7 @@ class Pulse:
             self._renew_at = began + self._terms.expiry / 3
         else:
             log.warning("term %s was not renewed: there is another master", term)
+            self._refused += 1
             self._lose()
 
     def _stand(self, session: Session) -> None:
@@ -321,6 +335,7 @@ class Pulse:
             dead_generation=self._dead_namesake(session),
         )
         if registration is not None:
+            self._refused_before = registration.stale_writes - self._refused_told
             self._in_contact_since = time.monotonic()
             self.trusted_until = began + self._terms.lease - min(MARGIN, self._terms.lease / 5)
             self._beat_at = began + self._terms.lease / 3

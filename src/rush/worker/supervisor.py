@@ -134,6 +134,8 @@ class Supervisor:
         self._clock: tuple[float, float] | None = None
         self._stopping = False
         self._refill_at = 0.0
+        #: Outcomes that were refused: other attempts had moved on.
+        self.refused = 0
 
     # What the worker sees -----------------------------------------------------------
 
@@ -253,6 +255,7 @@ class Supervisor:
             held = self._held.get(token)
             if held is not None and held.runner is not None:
                 held.runner.post([["answer", results, None]])
+        self.refused += len(reply.overtaken)
         for outcome in reply.overtaken:
             log.warning(
                 "%s of run %s: another attempt has overtaken this one; its outcome was not accepted",

@@ -59,6 +59,9 @@ class Master(Leader, Protocol):
     @property
     def wants_room(self) -> float: ...
 
+    @property
+    def refused(self) -> int: ...
+
     def bind(
         self,
         own: Registration,
@@ -374,6 +377,7 @@ class Worker:
             on_clock=self.supervisor.set_clock,
             on_reload=self._asked_to_reload,
             progress=lambda: self.supervisor.progress,
+            stale_writes=lambda: self.supervisor.refused + self._master.refused,
         )
         self._registration = pulse.register()
         if self._registration is None:

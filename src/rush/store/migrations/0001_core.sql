@@ -428,6 +428,7 @@ CREATE TABLE rush.worker (
     code             text,
     progress         jsonb,
     reload           boolean NOT NULL DEFAULT false,
+    stale_writes     bigint NOT NULL DEFAULT 0,
     started_at       timestamptz NOT NULL DEFAULT statement_timestamp(),
     last_seen        timestamptz NOT NULL DEFAULT statement_timestamp(),
     lease_expires_at timestamptz NOT NULL,
@@ -441,6 +442,8 @@ COMMENT ON TABLE rush.worker IS 'Registered workers. One that leaves in good ord
 COMMENT ON COLUMN rush.worker.generation IS
     'Which registration this is. Death raises it, so that what the dead still send matches nothing.';
 COMMENT ON COLUMN rush.worker.progress IS 'How far its jobs have come: {"<token>": [done, total]}.';
+COMMENT ON COLUMN rush.worker.stale_writes IS
+    'How many writes were refused it because others had moved on. Told with its heartbeats.';
 
 CREATE TABLE rush.master_token (
     name          text PRIMARY KEY DEFAULT 'master'
@@ -469,9 +472,11 @@ COMMENT ON TABLE rush.master_term IS 'Every term there has been.';
 
 CREATE TABLE rush.control (
     one    boolean PRIMARY KEY DEFAULT true CONSTRAINT there_is_one_control CHECK (one),
-    paused boolean NOT NULL DEFAULT false
+    paused boolean NOT NULL DEFAULT false,
+    stale_writes bigint NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE rush.control IS 'One row of switches. While paused is true, nothing is handed out.';
+COMMENT ON COLUMN rush.control.stale_writes IS 'Those of workers that have no row any more.';
 INSERT INTO rush.control DEFAULT VALUES;
 
 -- Triggers: they ring the bell and note versions of definitions, nothing else ------

@@ -62,6 +62,10 @@ COMMENT ON TABLE rush.audit_request IS
     'Which run requests a deed has made. One that is missing here was made by SQL, or by a program.';
 CREATE INDEX audit_request_deed ON rush.audit_request (audit_id);
 
+-- What was asked about one run: plain requests, of which there are very many, are not in it.
+CREATE INDEX run_request_about ON rush.run_request (pipeline, jobinstance)
+    WHERE job IS NOT NULL OR action <> 'start';
+
 CREATE TABLE rush.resolution (
     run_id      bigint PRIMARY KEY,
     at          timestamptz NOT NULL DEFAULT statement_timestamp(),
@@ -95,3 +99,35 @@ CREATE VIEW rush.unresolved AS
        AND NOT EXISTS (SELECT FROM rush.resolution n WHERE n.run_id = s.run_id AND n.at >= s.failed_at)
        AND rush.resolved_by(r) IS NULL;
 COMMENT ON VIEW rush.unresolved IS 'Stuck jobs that somebody has to look at.';
+
+-- It steps from one to the next through the index, however much is Ready in each.
+CREATE VIEW rush.line AS
+    WITH RECURSIVE line AS (
+        (SELECT queue, priority FROM rush.run_state
+          WHERE state = 'Ready' AND worker IS NULL AND NOT limited
+          ORDER BY queue, priority DESC LIMIT 1)
+        UNION ALL
+        SELECT n.queue, n.priority
+          FROM line l
+         CROSS JOIN LATERAL (
+               (SELECT s.queue, s.priority FROM rush.run_state s
+                 WHERE s.queue = l.queue AND s.priority < l.priority
+                   AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
+                 ORDER BY s.priority DESC LIMIT 1)
+               UNION ALL
+               (SELECT s.queue, s.priority FROM rush.run_state s
+                 WHERE s.queue > l.queue
+                   AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
+                 ORDER BY s.queue, s.priority DESC LIMIT 1)
+                ORDER BY queue, priority DESC LIMIT 1) n
+    )
+    SELECT l.queue, l.priority, o.ready_at
+      FROM line l
+     CROSS JOIN LATERAL (
+           SELECT min(r.ready_at) AS ready_at
+             FROM (SELECT ready_at FROM rush.run_state s
+                    WHERE s.queue = l.queue AND s.priority = l.priority
+                      AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
+                    ORDER BY s.turn LIMIT 100) r) o;
+COMMENT ON VIEW rush.line IS
+    'The queues and priorities in which jobs are Ready, and since when the oldest of the next hundred has been so.';

@@ -61,6 +61,25 @@ WITH settled AS (
 )
 SELECT count(*) FROM settled;
 
+-- name: longer_than_usual :many
+-- Of some runs in their first round those that go on for longer than 95 of 100 of the last Complete ones
+-- of their pipelines have taken, where so many are known.
+WITH asked AS (
+    SELECT id, pipeline, started_at FROM rush.run
+     WHERE id = ANY(%(ids)s::bigint[]) AND state = 'Running' AND round = 1
+)
+SELECT a.id, u.p95 AS usual
+  FROM (SELECT DISTINCT pipeline FROM asked) p
+ CROSS JOIN LATERAL (
+       SELECT count(*) AS runs, percentile_disc(0.95) WITHIN GROUP (ORDER BY l.seconds) AS p95
+         FROM (SELECT state, extract(epoch FROM finished_at - started_at)::float8 AS seconds
+                 FROM rush.run r WHERE r.pipeline = p.pipeline
+                ORDER BY jobinstance DESC LIMIT %(runs)s) l
+        WHERE l.state = 'Complete') u
+  JOIN asked a ON a.pipeline = p.pipeline
+ WHERE u.runs >= %(least)s
+   AND a.started_at < statement_timestamp() - u.p95 * interval '1 second';
+
 -- name: pipelines_not_running :many
 -- Pipelines that are paused, or whose newest version cannot run.
 SELECT p.name, p.paused, v.error

@@ -74,36 +74,11 @@ SELECT version, definition, created_at, compiled_at, error, statement_timestamp(
 -- What is still to be done, each counted up to so many: jobs that are Ready or Waiting, requests
 -- that nobody has taken. And for how many seconds the oldest of them has been there: of the
 -- jobs, the oldest that is next for some queue and priority.
-WITH RECURSIVE line AS (
-    (SELECT queue, priority FROM rush.run_state
-      WHERE state = 'Ready' AND worker IS NULL AND NOT limited
-      ORDER BY queue, priority DESC LIMIT 1)
-    UNION ALL
-    SELECT n.queue, n.priority
-      FROM line l
-     CROSS JOIN LATERAL (
-           (SELECT s.queue, s.priority FROM rush.run_state s
-             WHERE s.queue = l.queue AND s.priority < l.priority
-               AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
-             ORDER BY s.priority DESC LIMIT 1)
-           UNION ALL
-           (SELECT s.queue, s.priority FROM rush.run_state s
-             WHERE s.queue > l.queue
-               AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
-             ORDER BY s.queue, s.priority DESC LIMIT 1)
-            ORDER BY queue, priority DESC LIMIT 1) n
-)
 SELECT (SELECT count(*) FROM (SELECT FROM rush.run_state
                                WHERE state = 'Ready' AND worker IS NULL AND NOT limited LIMIT %(most)s) r)
        + (SELECT count(*) FILTER (WHERE state = 'Ready')
             FROM (SELECT state FROM rush.run_state WHERE worker IS NOT NULL LIMIT %(most)s) h) AS ready,
-       (SELECT extract(epoch FROM statement_timestamp() - min(r.ready_at))::float8
-          FROM line l
-         CROSS JOIN LATERAL (
-               SELECT ready_at FROM rush.run_state s
-                WHERE s.queue = l.queue AND s.priority = l.priority
-                  AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
-                ORDER BY s.turn LIMIT 100) r) AS oldest,
+       (SELECT extract(epoch FROM statement_timestamp() - min(ready_at))::float8 FROM rush.line) AS oldest,
        (SELECT count(*) FROM (SELECT FROM rush.run_state
                                WHERE state = 'Waiting' AND NOT paused LIMIT %(most)s) w)
        + (SELECT count(*) FROM (SELECT FROM rush.run_state
@@ -129,8 +104,8 @@ SELECT version, definition, created_at, compiled_at, error, statement_timestamp(
 -- name: list_workers :many
 -- Every worker with what it holds. One is alive while its lease lasts.
 SELECT w.name, w.state, w.lease_expires_at < statement_timestamp() AS expired, w.slots,
-       w.queues, w.host, w.pid, w.version, w.code, w.reload, w.started_at, w.last_seen,
-       w.lease_expires_at,
+       w.queues, w.host, w.pid, w.version, w.code, w.reload, w.stale_writes, w.started_at,
+       w.last_seen, w.lease_expires_at,
        coalesce(m.holder = w.name AND m.generation = w.generation
                 AND m.expires_at >= statement_timestamp(), false) AS is_master,
        coalesce(held.jobs, '[]') AS jobs, statement_timestamp() AS now

@@ -13,6 +13,13 @@ WITH before AS (
 SELECT EXISTS (SELECT FROM applied) AS changed, coalesce((SELECT version FROM before), 0)
        + EXISTS (SELECT FROM applied)::int AS version;
 
+-- name: in_force :one
+-- The version under a name, if it is this definition. No row: it is another, or there is none.
+SELECT max(v.version) AS version
+  FROM rush.pipeline p JOIN rush.pipeline_version v ON v.pipeline = p.name
+ WHERE p.name = %(name)s AND p.definition = %(definition)s::jsonb
+HAVING max(v.version) IS NOT NULL;
+
 -- name: pipeline :one
 SELECT p.name, p.definition, p.paused, v.version, v.id AS version_id, v.compiled_at, v.error, v.created_at
   FROM rush.pipeline p

@@ -20,7 +20,7 @@ ON CONFLICT (name) DO UPDATE
        lease_expires_at = excluded.lease_expires_at
  WHERE w.state = 'Dead' OR w.lease_expires_at < clock_timestamp()
     OR (w.host = excluded.host AND (w.pid = excluded.pid OR w.generation = %(dead_generation)s))
-RETURNING w.id, w.generation, clock_timestamp() AS now;
+RETURNING w.id, w.generation, w.stale_writes, clock_timestamp() AS now;
 
 -- name: timeline :one
 -- Which history of the server this is: a standby that is promoted begins another.
@@ -37,7 +37,7 @@ SELECT id, name, generation, state, slots, queues, host, boot_id, pid, version, 
 UPDATE rush.worker
    SET last_seen = clock_timestamp(),
        lease_expires_at = clock_timestamp() + %(lease)s * interval '1 second',
-       progress = %(progress)s::jsonb
+       progress = %(progress)s::jsonb, stale_writes = %(stale_writes)s
  WHERE name = %(name)s AND generation = %(generation)s AND state <> 'Dead'
 RETURNING id, state, reload, clock_timestamp() AS now;
 
@@ -66,7 +66,11 @@ UPDATE rush.worker SET reload = false, code = %(code)s
 
 -- name: leave :exec
 -- Out of the table, in good order. What it may still hold is orphaned at once.
-DELETE FROM rush.worker WHERE name = %(name)s AND generation = %(generation)s;
+WITH gone AS (
+    DELETE FROM rush.worker WHERE name = %(name)s AND generation = %(generation)s RETURNING name
+)
+UPDATE rush.control SET stale_writes = stale_writes + %(stale_writes)s
+ WHERE %(stale_writes)s > 0 AND EXISTS (SELECT FROM gone);
 
 -- name: declare_dead :many
 -- Death comes first, inheritance after it: what the dead still send matches nothing. Dead are
@@ -102,6 +106,12 @@ SELECT count(*) AS alive, min(lease_expires_at) AS next_expiry, clock_timestamp(
   FROM rush.worker WHERE state <> 'Dead';
 
 -- name: forget_dead :exec
-DELETE FROM rush.worker w
- WHERE w.state = 'Dead' AND w.last_seen < statement_timestamp() - interval '1 day'
-   AND NOT EXISTS (SELECT FROM rush.run_state s WHERE s.worker = w.name);
+WITH gone AS (
+    DELETE FROM rush.worker w
+     WHERE w.state = 'Dead' AND w.last_seen < statement_timestamp() - interval '1 day'
+       AND NOT EXISTS (SELECT FROM rush.run_state s WHERE s.worker = w.name)
+    RETURNING stale_writes
+)
+UPDATE rush.control SET stale_writes = stale_writes + refused
+  FROM (SELECT sum(stale_writes) AS refused FROM gone) g
+ WHERE refused > 0;

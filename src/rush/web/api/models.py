@@ -469,6 +469,7 @@ class Worker(Model):
     version: str
     code: str | None
     reload: bool
+    stale_writes: int
     started_at: datetime
     last_seen: datetime
     lease_expires_at: datetime
@@ -496,7 +497,7 @@ class Queue(Model):
     """What waits in a queue, and who takes jobs of it."""
 
     name: str
-    #: How many are live, by state.
+    #: How many are live, by state: counted up to 10,000.
     jobs: dict[JobState, int]
     #: For how many seconds the oldest Ready one has been so.
     oldest: float | None
@@ -542,6 +543,8 @@ class BrokenPipeline(Model):
 class RunningJob(Model):
     worker: str
     job: HeldJob
+    #: Its run goes on for longer than these seconds, which 95 of 100 before it have not exceeded.
+    usual: float | None
 
 
 class Standing(Model):

@@ -33,6 +33,7 @@ router = APIRouter()
 PARAMETER = "p:"
 
 Text = Annotated[str, Form()]
+Names = Annotated[list[str] | None, Form(max_length=1000)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,30 @@ def resume(sent: SentDep, name: str) -> RedirectResponse:
     return sent.then("/pipelines", actions.resume, name)
 
 
+MANY_PIPELINES: Mapping[str, Callable[..., str]] = {
+    "pause": actions.pause_many,
+    "resume": actions.resume_many,
+}
+MANY_WORKERS: Mapping[str, Callable[..., str]] = {
+    "drain": actions.drain_many,
+    "reload": actions.reload_many,
+}
+
+
+@router.post("/pipelines/many")
+@needs(Role.operator)
+def many_pipelines(sent: SentDep, action: Text, name: Names = None) -> RedirectResponse:
+    """Do something to the pipelines that were chosen."""
+    return sent.then("/pipelines", _to_names, MANY_PIPELINES, action, name or [])
+
+
+@router.post("/workers/many")
+@needs(Role.operator)
+def many_workers(sent: SentDep, action: Text, name: Names = None) -> RedirectResponse:
+    """Do something to the workers that were chosen."""
+    return sent.then("/workers", _to_names, MANY_WORKERS, action, name or [])
+
+
 @router.post("/everything/pause")
 @needs(Role.admin)
 def pause_everything(sent: SentDep) -> RedirectResponse:
@@ -208,6 +233,21 @@ def reload(sent: SentDep, name: str) -> RedirectResponse:
 
 
 # What they have in common -------------------------------------------------------------------
+
+
+def _to_names(
+    client: Client,
+    known: Mapping[str, Callable[..., str]],
+    action: str,
+    names: list[str],
+    *,
+    why: str,
+) -> str:
+    if action not in known:
+        raise ConfigurationError(f"no such action: {action}")
+    if not names:
+        raise ConfigurationError("choose some first")
+    return known[action](client, names, why=why)
 
 
 def _back(request: Request, back: str, said: str, *, bad: bool = False) -> RedirectResponse:

@@ -14,11 +14,6 @@ router = APIRouter()
 
 PAGE = 100
 
-#: What can be looked for.
-ACTIONS = (
-    "run", "retry", "cancel", "acknowledge", "pause", "resume", "apply", "drain", "reload",
-)  # fmt: skip
-
 
 @router.get("/audit")
 @needs(Role.viewer)
@@ -40,6 +35,6 @@ def audit(
         deeds=[(row, redacted(row.detail)) for row in rows],
         older=older,
         window=deeds.WINDOW,
-        actions=ACTIONS,
+        actions=deeds.ACTIONS,
         filters=like,
     )

@@ -16,7 +16,7 @@ from rush.domain.redaction import redacted
 from rush.domain.rows import JobRow, RunRow
 from rush.domain.states import JobState, RunState
 from rush.errors import NotFoundError
-from rush.store import attention, job_reads, overview, run_reads
+from rush.store import attention, job_reads, run_reads
 from rush.store.session import Session
 from rush.web.files import KINDS, SANDBOX, files_in, found
 from rush.web.guard import Role, needs
@@ -56,7 +56,7 @@ def run(
 ) -> Response:
     def look(
         session: Session,
-    ) -> tuple[Situation, Panel | None, list[Any], list[Any], Any, int | None]:
+    ) -> tuple[Situation, Panel | None, list[Any], dict[str, Any], list[Any], Any]:
         situation = run_reads.situation(session, run_id)
         if situation is None:
             raise NotFoundError(f"there is no run {run_id}")
@@ -64,12 +64,12 @@ def run(
             situation,
             None if job is None else panel_of(session, situation, job, attempt, site.files),
             job_reads.results(session, run_id) if tab == "data" else [],
+            job_reads.defaults(session, run_id) if tab == "data" else {},
             job_reads.events(session, run_id) if tab == "events" else [],
             attention.resolution(session, run_id),
-            _newer(session, situation.run),
         )
 
-    situation, panel, results, events, resolution, newer = client.read_at_once(look)
+    situation, panel, results, defaults, events, resolution = client.read_at_once(look)
     reasons = why(situation)
     return page(
         request,
@@ -77,6 +77,7 @@ def run(
         twin=f"/runs/{run_id}/{TWINS[tab] if job is None else f'jobs/{job}'}",
         run=situation.run,
         params=redacted(situation.run.params),
+        defaults=redacted(_not_given(defaults, situation.run)),
         jobs=_worth_listing(situation.jobs),
         all_jobs=len(situation.jobs),
         counts=_counts(situation.jobs),
@@ -84,7 +85,7 @@ def run(
         about_run=[reason for reason in reasons if reason.job is None],
         reasons={reason.job: reason for reason in reasons},
         resolution=resolution,
-        newer=newer,
+        newer=situation.newer_version if situation.run.state is RunState.Stuck else None,
         standing=situation.standing,
         tab=tab,
         tabs=TABS,
@@ -122,12 +123,9 @@ def file(client: ClientDep, site: SiteDep, run_id: int, job: str, name: str) -> 
     )
 
 
-def _newer(session: Session, run: RunRow) -> int | None:
-    """The version that a run which is Stuck would have, were it begun now; None: the one it has."""
-    if run.state is not RunState.Stuck:
-        return None
-    newest = overview.newest_version(session, run.pipeline)
-    return None if newest == run.version else newest
+def _not_given(defaults: dict[str, Any], run: RunRow) -> dict[str, Any]:
+    given = run.params or {}
+    return {name: value for name, value in defaults.items() if name not in given}
 
 
 def _worth_listing(jobs: tuple[JobRow, ...]) -> list[JobRow]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from rush.store import terms
+from rush.store import overview, terms
 from rush.web.guard import Role, needs
 from rush.web.queues import queues
 from rush.web.rendering import page
@@ -26,5 +26,6 @@ def workers(request: Request, client: ClientDep) -> Response:
         standing=client.standing(),
         workers=rows,
         queues=queues(client, rows),
+        most=overview.MOST,
         terms=client.read(terms.terms, limit=TERMS),
     )

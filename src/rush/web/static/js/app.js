@@ -1,9 +1,10 @@
 // What every page does: live updates, the theme, keys, the palette, choosing rows.
 
 import * as live from "./live.js";
+import { followCommand, showCommands } from "./commands.js";
 import { keys } from "./keys.js";
 import { palette } from "./palette.js";
-import { showChosen, showPicked, pickAll, pickAllThatMatch } from "./picking.js";
+import { isPick, showChosen, showPicked, pickAll, pickAllThatMatch } from "./picking.js";
 import { showViews } from "./views.js";
 
 const THEMES = ["auto", "light", "dark"];
@@ -25,8 +26,10 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("change", (event) => {
-  if (event.target.matches?.('input[name="run"]')) showPicked();
+  if (isPick(event.target)) showPicked();
 });
+
+document.addEventListener("input", followCommand);
 
 document.addEventListener("rush:select", (event) => showChosen(event.detail));
 
@@ -78,6 +81,7 @@ if (!("commandForElement" in HTMLButtonElement.prototype)) {
 function afterChange() {
   showPicked();
   showViews();
+  showCommands();
 }
 
 // Who comes by a link from elsewhere is signed in maybe, but their browser did not say so: it

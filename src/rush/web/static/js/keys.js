@@ -1,6 +1,7 @@
 // Keys: j and k go through the rows, Enter opens one, / searches, ? says what there is.
 
 import { palette } from "./palette.js";
+import { boxOf } from "./picking.js";
 
 const KEYS = [
   ["j, k", "the next row, the one before"],
@@ -67,7 +68,7 @@ function open() {
 }
 
 function choose() {
-  const box = document.activeElement?.closest?.("tr")?.querySelector('input[name="run"]');
+  const box = boxOf(document.activeElement?.closest?.("tr"));
   box?.click();
   return Boolean(box);
 }

@@ -1,6 +1,15 @@
-// Choosing runs for what is done to many at once.
+// Choosing rows for what is done to many at once.
 
-const boxes = () => [...document.querySelectorAll('#main input[name="run"]')];
+const BOX = "td.pick input";
+const boxes = () => [...document.querySelectorAll(`#main ${BOX}`)];
+
+export function isPick(box) {
+  return box.matches?.(BOX);
+}
+
+export function boxOf(row) {
+  return row?.querySelector(BOX);
+}
 
 export function pickAll(event) {
   for (const box of boxes()) box.checked = event.target.checked;
@@ -15,12 +24,14 @@ export function pickAllThatMatch(event) {
 export function showPicked() {
   const bar = document.getElementById("bulk");
   if (!bar) return;
-  const all = bar.querySelector('[name="all"]').checked;
+  const everything = bar.querySelector('[name="all"]');
+  const all = Boolean(everything?.checked);
   const number = boxes().filter((box) => box.checked).length;
+  bar.hidden = !everything && !number;
   bar.querySelector("[data-picked]").textContent = all ? "All that match" : `${number} chosen`;
   for (const button of bar.querySelectorAll("button")) button.disabled = !all && !number;
   for (const row of document.querySelectorAll("#main tr[data-row]")) {
-    row.setAttribute("aria-selected", String(Boolean(row.querySelector('input[name="run"]')?.checked)));
+    row.setAttribute("aria-selected", String(Boolean(boxOf(row)?.checked)));
   }
 }
 

@@ -78,6 +78,14 @@ class Duration extends HTMLElement {
 }
 
 class Copy extends HTMLElement {
+  static get observedAttributes() {
+    return ["text"];
+  }
+
+  attributeChangedCallback() {
+    this.button?.setAttribute("title", this.getAttribute("text"));
+  }
+
   connectedCallback() {
     if (this.button) return;
     const label = this.textContent?.trim() || "Copy";
