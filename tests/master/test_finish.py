@@ -91,9 +91,9 @@ def test_a_run_ends_once(kernel: Kernel, worker):
     kernel.complete(worker, *kernel.running(worker))
     assert kernel.state(run) == "Running"
 
-    ended, _ = runs.release_finished(kernel.session, limit=10)
+    ended = runs.release_finished(kernel.session, limit=10)
     finished_at = kernel.run(run).finished_at
-    again, _ = runs.release_finished(kernel.session, limit=10)
+    again = runs.release_finished(kernel.session, limit=10)
 
     assert [(row.id, row.state) for row in ended] == [(run, "Complete")]
     assert again == []

@@ -142,7 +142,7 @@ def test_what_is_finished_is_released_however_late_it_was_committed(
     shared.sql("SELECT setval(pg_get_serial_sequence('rush.finished', 'id'), 5000)")
     shared.report(worker, outcome(a))
     master = lead()
-    wait_for(lambda: "b" in shared.live(run), what="the successors")
+    wait_for(lambda: len(shared.held(worker)) == 2, what="the successors to be assigned")
     b, c = sorted(shared.held(worker), key=lambda claim: claim.job)
 
     shared.sql("SELECT setval(pg_get_serial_sequence('rush.finished', 'id'), 10)")

@@ -243,9 +243,9 @@ STATES = (
         file=RUNS,
         inside="-- name: release_finished :many",
         old="DELETE FROM rush.finished WHERE id IN"
-        " (SELECT id FROM rush.finished ORDER BY id LIMIT %(limit)s)"
+        " (SELECT id FROM rush.finished WHERE id > %(after)s ORDER BY id LIMIT %(limit)s)"
         " RETURNING run_id, job_id, round",
-        new="SELECT run_id, job_id, round FROM rush.finished ORDER BY id LIMIT %(limit)s",
+        new="SELECT run_id, job_id, round FROM rush.finished WHERE id > %(after)s ORDER BY id LIMIT %(limit)s",
         test=IN_FINISH + "test_one_job_releases_all_that_waited_for_it_alone",
     ),
     Mutant(
@@ -559,9 +559,27 @@ TERMS = (
         cost="A worker that has overlooked the rest of the line waits for it to be assigned.",
         file="worker/worker.py",
         inside="def _hear(",
-        old="or reply.request.committed or overlooked:",
-        new="or reply.request.committed:",
+        old="if self._overlooked and self.supervisor.idle():",
+        new="if False:",
         test="tests/worker/test_worker.py::test_what_a_look_may_have_left_out_is_left_to_the_master",
+    ),
+    Mutant(
+        name="dry-and-loud",
+        cost="A worker that has overlooked something once and the master ring each other without rest.",
+        file="worker/worker.py",
+        inside="def _hear(",
+        old="self._overlooked = False",
+        new="pass",
+        test="tests/worker/test_worker.py::test_what_a_look_may_have_left_out_is_left_to_the_master",
+    ),
+    Mutant(
+        name="a-look-of-eight-hours",
+        cost="A machine that slept during a look leaves out what is in line for days.",
+        file="domain/looks.py",
+        inside="def took(",
+        old="min(SELDOM * seconds, SELDOMMEST)",
+        new="SELDOM * seconds",
+        test=IN_LOOKS + "test_however_long_a_look_has_taken_everything_is_looked_at_again",
     ),
     Mutant(
         name="ends-what-was-not-asked-about",

@@ -144,7 +144,6 @@ def test_a_report_finds_its_rows_by_key(grown: psycopg.Connection[Any]):
 
     assert {"run_state_pkey", "run_pkey", "pipeline_job_pkey"} <= plan.indexes
     assert "run_state_held" not in plan.indexes
-    assert "Sort" not in plan.kinds
 
 
 def test_a_claim_takes_the_first_of_the_index(grown: psycopg.Connection[Any]):

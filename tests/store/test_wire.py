@@ -131,7 +131,7 @@ def test_a_large_statement_and_a_large_answer(wire: Wire):
             wire.send("submit", pipeline="p", job=None, jobinstance=None, action="start",
                       params=f'{{"a": "{value}"}}', idempotency_key=None)  # fmt: skip
         done.set()
-    rows = wire.many("pending_requests", limit=100)
+    rows = wire.many("pending_requests", limit=100, after=0)
     assert len(rows) == 20
     assert done.is_set()
 

@@ -285,7 +285,8 @@ def test_where_a_look_at_all_takes_long_what_is_new_is_looked_at(
         assert answer is not None
         return sorted(claim.token for claim in answer)
 
-    assert held(old) == [old, new]  # a look at all: it was due
+    for _ in range(2):  # looks at all, and slow
+        assert held(old) == [old, new]
     assert held(old) == [new]
 
     talk.reporter._hang_up()

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 #: A look that takes so many seconds, in the database, is slow.
 SLOW = 0.005
 #: A slow look is followed by one at everything after so many times what it took.
 SELDOM = 10.0
+#: And after so many seconds at the latest, whatever it took: a machine may have slept meanwhile.
+SELDOMMEST = 60.0
 #: So many ids may be committed before one that was drawn earlier, and it is seen at once all the same.
 LATE = 1000
 
@@ -31,6 +32,7 @@ class Looks:
 
     def __init__(self) -> None:
         self._whole_at = 0.0
+        self._slow = False
         #: The last look has left something out.
         self.left_out = False
 
@@ -40,9 +42,12 @@ class Looks:
         return not self.left_out
 
     def took(self, seconds: float, now: float | None = None) -> None:
-        """How long the look took, if it was at everything."""
-        if not self.left_out and seconds >= SLOW:
-            self._whole_at = max(self._whole_at, _now(now) + SELDOM * seconds)
+        """How long the look took. The first slow one may have been held up by something else."""
+        if self.left_out:
+            return
+        if seconds >= SLOW and self._slow:
+            self._whole_at = _now(now) + min(SELDOM * seconds, SELDOMMEST)
+        self._slow = seconds >= SLOW
 
     def look_at_all(self) -> None:
         """The next look is at everything."""
@@ -58,15 +63,18 @@ class Horizon(Looks):
 
     def __init__(self) -> None:
         super().__init__()
-        self._newest = 0
+        self._over = 0
 
     def after(self, now: float | None = None) -> int:
-        """After which id to look now: a little before the newest, since commits come in another order."""
-        return 0 if self.whole(now) else max(0, self._newest - LATE)
+        """After which id to look now: a little early, since commits do not come in the order of ids."""
+        return 0 if self.whole(now) else max(0, self._over - LATE)
 
-    def over(self, newest: int | None) -> None:
-        """The newest that is over now."""
-        self._newest = max(self._newest, newest or 0)
+    def looked(
+        self, seconds: float, *, first: int | None, newest: int, now: float | None = None
+    ) -> None:
+        """That look took so long, and this was the first; without one, the newest of all is over."""
+        self.took(seconds, now)
+        self._over = max(self._over, newest if first is None else first - 1)
 
 
 #: Parallel arrays: from one priority to another, what has this turn or a later one.
@@ -97,21 +105,26 @@ class Line(Looks):
             return EVERYTHING
         return _bands(self._gaps)
 
-    def found(self, rows: Sequence[Any]) -> None:
-        """The jobs that were taken from the front, with their places and how long the look took."""
-        if rows and (rows[0].looked >= SLOW or self._gaps):
-            first = min(rows, key=lambda row: (-row.priority, row.turn))
-            self.looked(first.looked, priority=first.priority, turn=first.turn)
-
-    def found_nothing(self, row: Any) -> None:
-        """Nobody stands in line; the newest turn was this."""
-        self.looked(row.looked, priority=0, turn=row.turn)
-
-    def looked(self, seconds: float, *, priority: int, turn: int, now: float | None = None) -> None:
-        """A look at these bands took so long, and nobody before this place was alive."""
+    def looked(
+        self,
+        seconds: float,
+        *,
+        first: Sequence[int] | None,
+        newest: int,
+        now: float | None = None,
+    ) -> None:
+        """
+        That look took so long, and this was the first: its priority and turn. Without one there was
+        nobody up to the newest turn.
+        """
         self.took(seconds, now)
-        if seconds >= SLOW or priority in self._gaps:
-            self._gaps[priority] = max(turn, self._gaps.get(priority, turn))
+        if first is None:
+            for each in {0, *self._gaps}:
+                self._gaps[each] = max(newest, self._gaps.get(each, newest))
+        else:
+            priority, turn = first
+            if seconds >= SLOW or priority in self._gaps:
+                self._gaps[priority] = max(turn, self._gaps.get(priority, turn))
 
 
 def _bands(gaps: dict[int, int]) -> Bands:

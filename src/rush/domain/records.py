@@ -122,3 +122,5 @@ class Answer:
     ended: int = 0
     #: There may be something Ready to claim.
     ready: bool = False
+    #: Whether the look at that has left something out; None: there was none.
+    overlooks: bool | None = None

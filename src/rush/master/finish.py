@@ -17,7 +17,7 @@ log = logging.getLogger("rush.master")
 
 def release(round: Round) -> None:
     with round.transaction() as session:
-        rested, round.released = runs.release_finished(
+        rested = runs.release_finished(
             session, limit=BATCH, after=round.finished_after, line=round.line
         )
     for run in rested:

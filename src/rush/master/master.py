@@ -219,6 +219,8 @@ class Master:
         )
         # Before the look at what there is: this is what bells ring for, and somebody waits for it.
         all_plain = rung and requests.admit(round)
+        # What the hand-out has left out may be seen now.
+        all_handed_out = all_plain and not round.line.left_out
         self._tell_workers(round)
         outlook = runs.outlook(
             session,
@@ -226,16 +228,14 @@ class Master:
             finished_after=round.finished_after,
             line=round.line,
         )
-        tasks.requested.took(outlook.looked_at_requested)
-        tasks.finished.took(outlook.looked_at_finished)
-        tasks.requested.over(round.decided)
+        tasks.learn(outlook)
         self._alone = outlook.workers == 1
         if outlook.requested and not rung:
             # A bell was lost.
             tasks.requested.look_at_all()
             return 0.0
         # Workers that have come since serve queues that nothing was handed out for.
-        handed_out = all_plain and outlook.queue_sets == round.queue_sets
+        handed_out = all_handed_out and outlook.queue_sets == round.queue_sets
         round.queue_sets = outlook.queue_sets
         for task in tasks.due(outlook, all_plain=all_plain, handed_out=handed_out):
             if self._term != term or not self._trusted:
@@ -243,7 +243,6 @@ class Master:
                 break
             task(round)
             self._tell_workers(round)
-        tasks.finished.over(round.released)
         if round.watchers:
             session.notify(channel(session.schema, "runs"))
         if round.more:
@@ -315,6 +314,16 @@ class Tasks:
         #: The sets of queues that workers served at the last look.
         self.queue_sets: list[str] = []
 
+    def learn(self, outlook: Any) -> None:
+        """Where to look in the next round."""
+        self.finished.looked(
+            outlook.looked_at_finished, first=outlook.finished, newest=outlook.newest_finished
+        )
+        self.requested.looked(
+            outlook.looked_at_requests, first=outlook.requested, newest=outlook.newest_request
+        )
+        self.line.looked(outlook.looked_at_line, first=outlook.first, newest=outlook.newest_turn)
+
     def due(
         self, outlook: Any, *, all_plain: bool, handed_out: bool
     ) -> list[Callable[[Round], None]]:
@@ -342,7 +351,7 @@ class Tasks:
         if outlook.next_ready is not None and outlook.next_ready <= outlook.now:
             tasks.append(waiting.wake)
         # What is released or asked for in this round is handed out in this round.
-        if tasks or (outlook.ready and not handed_out):
+        if tasks or (outlook.first and not handed_out):
             tasks.append(assign.assign)
         if now >= self._bury_at(outlook):
             self._buried_at = now

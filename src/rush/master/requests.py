@@ -83,7 +83,6 @@ def admit(round: Round) -> bool:
         log.warning("requests are decided one by one: %s", _first_line(error))
         return False
     round.handed += admitted.handed
-    round.decided = admitted.newest
     for handed in assigned:
         round.handed += handed()
     round.watchers |= admitted.made > 0
@@ -103,7 +102,8 @@ def _take(round: Round, limit: int) -> bool:
     """Whether anything was decided: what somebody else has locked is not."""
     try:
         with round.transaction() as session:
-            return _decide(session, requests.pending_requests(session, limit=limit))
+            pending = requests.pending_requests(session, limit=limit, after=round.requested_after)
+            return _decide(session, pending)
     except psycopg.DataError as error:
         log.warning("a request cannot be taken: %s", error)
         if limit > 1:
@@ -234,7 +234,7 @@ def _start(session: Session, new: Sequence[tuple[int, int, int | None]]) -> None
 
 def _refuse_oldest(round: Round, reason: str) -> bool:
     with round.transaction() as session:
-        oldest = requests.pending_requests(session, limit=1)
+        oldest = requests.pending_requests(session, limit=1, after=round.requested_after)
         for request in oldest:
             requests.reject(session, [(request.id, f"it cannot be taken: {reason}", None)])
     return bool(oldest)

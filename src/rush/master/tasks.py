@@ -45,11 +45,9 @@ class Round:
     line: Line = field(default_factory=Line)
     #: Runs have come to rest, or new ones have begun: watchers want to know.
     watchers: bool = False
-    #: After which ids to look for requests and for what is finished, and the newest that is over.
+    #: After which ids to look for requests and for what is finished.
     requested_after: int = 0
     finished_after: int = 0
-    decided: int | None = None
-    released: int | None = None
     #: As many runs were made as the worker has room for, all of them its own; there are more to make.
     filled: bool = False
     #: A task has left something undone: the next round comes at once.

@@ -35,12 +35,13 @@ def report(
     Reporting the same outcomes again changes nothing.
     """
     me = {"worker": holder.name, "generation": holder.generation}
-    line = line or Line()
-    bands = line.bands()
     now = time.monotonic()
     outcomes = sorted(outcomes, key=lambda o: o.claim.key)
     complete = [o for o in outcomes if o.state == "Complete"]
     others = [o for o in outcomes if o.state != "Complete"]
+    line = line or Line()
+    bands = line.bands()
+    overlooks = line.left_out if complete or want else None
     completed = failed = claimed = _nothing
     # In the order of locks: `complete` goes on to the rows of runs, `claim` waits for none.
     with session.sending():
@@ -79,10 +80,12 @@ def report(
 
     def answered() -> Answer:
         rows, claims = completed(), claimed()
-        line.found(claims)
-        if rows and not rows[-1].ready:
-            line.found_nothing(rows[-1])
-        return _answer(complete, others, rows, failed(), claims)
+        if rows:
+            look = rows[-1]
+            line.looked(look.looked, first=look.first, newest=look.newest)
+        answer = _answer(complete, others, rows, failed(), claims)
+        answer.overlooks = overlooks
+        return answer
 
     return answered
 

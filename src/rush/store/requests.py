@@ -45,9 +45,9 @@ def request_by_key(session: Session, idempotency_key: str) -> Any:
     return session.one("request_by_key", idempotency_key=idempotency_key)
 
 
-def pending_requests(session: Session, *, limit: int) -> list[Any]:
-    """The oldest pending requests, locked, with what the decision about them needs."""
-    return session.many("pending_requests", limit=limit)
+def pending_requests(session: Session, *, limit: int, after: int = 0) -> list[Any]:
+    """The oldest pending requests `after` an id, locked, with what the decision about them needs."""
+    return session.many("pending_requests", limit=limit, after=after)
 
 
 class Admitted(NamedTuple):
@@ -56,8 +56,6 @@ class Admitted(NamedTuple):
     #: How many have become runs, and how many requests were looked at.
     made: int
     seen: int
-    #: The highest id among those that have.
-    newest: int | None
     #: Their first jobs, where the master's own worker has them already.
     handed: list[Handed]
 
@@ -93,7 +91,7 @@ def admit_next(
         handed = [
             Handed(own.id, own.generation, Claim.of(row), since) for row in jobs if own is not None
         ]
-        return Admitted(total.made, total.seen, total.newest, handed)
+        return Admitted(total.made, total.seen, handed)
 
     return admitted
 

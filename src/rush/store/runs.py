@@ -21,29 +21,23 @@ def outlook(
     line: Line | None = None,
 ) -> Any:
     """What there is to do now, and when the next thing is due."""
-    line = line or Line()
-    outlook = session.one(
+    return session.one(
         "outlook",
         requested_after=requested_after,
         finished_after=finished_after,
-        **line.bands(),
+        **(line or Line()).bands(),
     )
-    if not outlook.ready:
-        line.found_nothing(outlook)
-    return outlook
 
 
 def release_finished(
     session: Session, *, limit: int, after: int = 0, line: Line | None = None
-) -> tuple[list[Any], int | None]:
+) -> list[Any]:
     """
-    Consume finished jobs and release what waited for them. Returns the runs that have come to rest,
-    and the highest id that was consumed.
+    Consume finished jobs, `after` an id, and release what waited for them. Returns the runs that have
+    come to rest.
     """
-    *rested, total = session.many(
-        "release_finished", limit=limit, after=after, **(line or Line()).bands()
-    )
-    return rested, total.newest
+    bands = (line or Line()).bands()
+    return session.many("release_finished", limit=limit, after=after, **bands)
 
 
 def fail_overdue(
@@ -106,12 +100,6 @@ def assign(
     for the answer.
     """
     since = time.monotonic()
-    line = line or Line()
-    answer = session.send("assign", queues=queue_set, claim_id=secrets.randbits(62), **line.bands())
-
-    def handed() -> list[Handed]:
-        rows = answer()
-        line.found(rows)
-        return [Handed(row.worker_id, row.generation, Claim.of(row), since) for row in rows]
-
-    return handed
+    bands = (line or Line()).bands()
+    rows = session.send("assign", queues=queue_set, claim_id=secrets.randbits(62), **bands)
+    return lambda: [Handed(row.worker_id, row.generation, Claim.of(row), since) for row in rows()]

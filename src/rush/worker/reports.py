@@ -120,7 +120,7 @@ class Reporter:
         self._compiled: dict[int, CompiledJob] = {}
         self._stopping = threading.Event()
         self.registration = registration
-        self.line = Line()
+        self._line = Line()
         #: At what is held.
         self._looks = Looks()
         #: A request is under way.
@@ -332,7 +332,7 @@ class Reporter:
             idle=request.idle,
             # What tells this claim from every other, made before it is sent.
             claim_id=secrets.randbits(62),
-            line=self.line,
+            line=self._line,
         )
 
     def _report_apart(self, session: Wire, outcomes: list[Outcome]) -> Answer:

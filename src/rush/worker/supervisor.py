@@ -360,6 +360,9 @@ class Supervisor:
         are of tokens after one, and older than what has ended here since they were asked for. After
         a failover what is unheard of is given back: it may have been over, under this same token.
         """
+        if failed_over:
+            # Tokens may have been lost with it, and be drawn again.
+            self._newest = LATE
         rows_by_token = {claim.token: claim for claim in rows}
         for token, held in list(self._held.items()):
             if token <= after:

@@ -112,6 +112,8 @@ class Worker:
         self._poll_at = 0.0
         self._watch_at = 0.0
         self._ready = False
+        #: Nothing was Ready where the last look looked, and it has left something out.
+        self._overlooked = False
         self._registration: Registration | None = None
         self._template = Template()
         self.supervisor = Supervisor(
@@ -250,14 +252,18 @@ class Worker:
         filled = bool(reply.request.want) and len(answer.claims) >= reply.request.want
         unasked = self._ready and not reply.request.want
         self._ready = filled or answer.ready or unasked
-        # What the look has left out may be all there is: the master looks again soon.
-        overlooked = not self._ready and reporter.line.left_out and self.supervisor.idle()
-        if answer.left or reply.request.committed or overlooked:
+        if answer.overlooks is not None:
+            self._overlooked = answer.overlooks and not self._ready
+        if answer.left or reply.request.committed:
             self._ring_master(pulse)
         if answer.ended and time.monotonic() >= self._watch_at:
             self._watch_at = time.monotonic() + WATCH_EVERY
             pulse.ring(channel(self._settings.schema, "runs"))
         self.supervisor.take_in(reply)
+        if self._overlooked and self.supervisor.idle():
+            # What the look has left out may be all there is: the master looks again soon.
+            self._overlooked = False
+            self._ring_master(pulse)
 
     def _ring_master(self, pulse: Pulse) -> None:
         if self._master.leading:

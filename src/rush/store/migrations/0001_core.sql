@@ -491,7 +491,7 @@ CREATE TRIGGER ring_master AFTER INSERT ON rush.run_request
     FOR EACH STATEMENT EXECUTE FUNCTION rush.ring_master();
 CREATE TRIGGER ring_master AFTER INSERT OR UPDATE ON rush.pipeline
     FOR EACH STATEMENT EXECUTE FUNCTION rush.ring_master();
-CREATE TRIGGER ring_master AFTER UPDATE ON rush.control
+CREATE TRIGGER ring_master AFTER UPDATE OF paused ON rush.control
     FOR EACH STATEMENT EXECUTE FUNCTION rush.ring_master();
 
 -- AFTER, not BEFORE: an INSERT … ON CONFLICT DO UPDATE fires the BEFORE trigger of the

@@ -90,15 +90,18 @@ WITH me AS MATERIALIZED (
      WHERE token NOT IN (SELECT token FROM ended UNION ALL SELECT token FROM following)
     RETURNING id
 ), look AS MATERIALIZED (
-    SELECT clock_timestamp() AS began,
-           EXISTS (SELECT FROM me, unnest(me.queues) AS q(queue),
-                          unnest(%(lows)s::int[], %(highs)s::int[], %(turns)s::bigint[]) AS band(low, high, turn)
-                    CROSS JOIN LATERAL (SELECT FROM rush.run_state s
-                                         WHERE s.queue = q.queue AND s.state = 'Ready'
-                                           AND s.worker IS NULL AND NOT s.limited
-                                           AND s.priority BETWEEN band.low AND band.high AND s.turn >= band.turn
-                                         LIMIT 1) one
-                    WHERE me.takes) AS ready,
+    SELECT (SELECT last_value FROM rush.turn) AS newest,
+           clock_timestamp() AS began,
+           (SELECT ARRAY[one.priority, one.turn]
+              FROM me, unnest(me.queues) AS q(queue),
+                   unnest(%(lows)s::int[], %(highs)s::int[], %(turns)s::bigint[]) AS band(low, high, turn)
+             CROSS JOIN LATERAL (
+                   SELECT s.priority, s.turn
+                     FROM rush.run_state s
+                    WHERE s.queue = q.queue AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
+                      AND s.priority BETWEEN band.low AND band.high AND s.turn >= band.turn
+                    ORDER BY s.priority DESC, s.turn LIMIT 1) one
+             ORDER BY one.priority DESC, one.turn LIMIT 1) AS first,
            clock_timestamp() AS over
 )
 SELECT h.token, h.run_id, h.job, h.item, h.round, %(claim_id)s::bigint AS claim_id,
@@ -109,19 +112,19 @@ SELECT h.token, h.run_id, h.job, h.item, h.round, %(claim_id)s::bigint AS claim_
               FROM rush.job_parameter p
              WHERE p.pipeline = h.pipeline AND p.job IN ('*', h.job)) END AS job_params,
        NULL::bigint[] AS accepted, NULL::bigint AS left, NULL::bigint AS ended, NULL::boolean AS ready,
-       NULL::float8 AS looked, NULL::bigint AS turn
+       NULL::bigint[] AS first, NULL::bigint AS newest, NULL::float8 AS looked
   FROM handed h JOIN rush.run r ON r.id = h.run_id
  WHERE h.token IS NOT NULL
 UNION ALL
 -- The sum: what was accepted, where that is not all; what others must do now; the runs ended;
--- whether there is something to claim, how long the look at that took, and the newest turn.
+-- whether there is something to claim, where in the line, the newest turn, and how long that look took.
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
        CASE WHEN (SELECT count(*) FROM over) < cardinality(%(tokens)s::bigint[])
             THEN ARRAY(SELECT token FROM over) END,
        (SELECT count(*) FROM noted) + (SELECT count(*) FROM handed WHERE token IS NULL),
-       (SELECT count(*) FROM ended), l.ready, date_part('epoch', l.over - l.began),
-       (SELECT last_value FROM rush.turn)
-  FROM look l;
+       (SELECT count(*) FROM ended),
+       m.takes IS TRUE AND l.first IS NOT NULL, l.first, l.newest, date_part('epoch', l.over - l.began)
+  FROM look l LEFT JOIN me m ON true;
 
 -- name: fail :many
 -- Report attempts that have failed or were cancelled. What was cancelled is gone; what has
@@ -179,7 +182,7 @@ SELECT token FROM accepted;
 
 -- name: claim :many
 -- Take Ready jobs, up to as many as are wanted together with what `complete` has handed on
--- under the same claim id. Each tells its place in the line, and how long the look for the first took.
+-- under the same claim id.
 WITH me AS MATERIALIZED (
     SELECT w.queues, w.state = 'Alive' AND NOT (SELECT paused FROM rush.control) AS takes
       FROM rush.worker w
@@ -194,11 +197,11 @@ WITH me AS MATERIALIZED (
 ), picked AS MATERIALIZED (
     -- Each queue in its own order, so that the index is read from its start and no further. What
     -- is locked stays where it is: by its place it is found again, and no plan can walk a run.
-    SELECT best.ctid, best.run_id, best.found_at
+    SELECT best.ctid, best.run_id
       FROM me, unnest(me.queues) AS q(queue),
            unnest(%(lows)s::int[], %(highs)s::int[], %(turns)s::bigint[]) AS band(low, high, turn)
      CROSS JOIN LATERAL (
-           SELECT s.ctid, s.run_id, s.priority, s.turn, clock_timestamp() AS found_at
+           SELECT s.ctid, s.run_id, s.priority, s.turn
              FROM rush.run_state s
             WHERE s.queue = q.queue AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
               AND s.priority BETWEEN band.low AND band.high AND s.turn >= band.turn
@@ -220,9 +223,7 @@ RETURNING s.token, s.run_id, s.job, s.item, s.round, s.claim_id, s.job_id, s.pip
           CASE WHEN (SELECT EXISTS (SELECT FROM rush.job_parameter)) THEN
               (SELECT jsonb_object_agg(j.name, j.value ORDER BY j.job)
                  FROM rush.job_parameter j
-                WHERE j.pipeline = s.pipeline AND j.job IN ('*', s.job)) END AS job_params,
-          s.priority, s.turn,
-          (SELECT date_part('epoch', min(found_at) - statement_timestamp()) FROM picked) AS looked;
+                WHERE j.pipeline = s.pipeline AND j.job IN ('*', s.job)) END AS job_params;
 
 -- name: held :many
 -- What this worker holds, as the database knows it, of tokens after this one: how it takes what

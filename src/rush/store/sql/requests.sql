@@ -24,7 +24,7 @@ SELECT q.id, q.action, q.pipeline, q.job, q.jobinstance,
        row_number() OVER (PARTITION BY q.pipeline, q.jobinstance ORDER BY q.id) AS nth,
        EXISTS (SELECT FROM rush.run_state s
                 WHERE s.run_id = r.id AND s.job = q.job AND s.state = 'Stuck') AS job_stuck
-  FROM (SELECT * FROM rush.run_request WHERE status = 'Pending' ORDER BY id LIMIT %(limit)s
+  FROM (SELECT * FROM rush.run_request WHERE status = 'Pending' AND id > %(after)s ORDER BY id LIMIT %(limit)s
            FOR UPDATE SKIP LOCKED) q
   LEFT JOIN rush.pipeline p ON p.name = q.pipeline
   LEFT JOIN LATERAL (SELECT id, compiled_at, error FROM rush.pipeline_version v
@@ -151,12 +151,12 @@ SELECT p.token, p.run_id, p.job, 0 AS item, 1 AS round, %(claim_id)s::bigint AS 
            (SELECT jsonb_object_agg(j.name, j.value ORDER BY j.job)
               FROM rush.job_parameter j
              WHERE j.pipeline = p.pipeline AND j.job IN ('*', p.job)) END AS job_params,
-       NULL::bigint AS made, NULL::bigint AS seen, NULL::bigint AS newest, NULL::bigint AS turn
+       NULL::bigint AS made, NULL::bigint AS seen, NULL::bigint AS turn
   FROM placed p
  WHERE p.mine
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       count(*), (SELECT count(*) FROM pending), max(request_id),
+       count(*), (SELECT count(*) FROM pending),
        setval('rush.turn', greatest(max(turn), (SELECT last_value FROM rush.turn)))
   FROM made;
 
@@ -220,7 +220,7 @@ WITH known AS MATERIALIZED (
      WHERE m.open > 0
 )
 SELECT id AS run_id, request_id,
-       setval('rush.turn', greatest(turn, (SELECT last_value FROM rush.turn))) AS turn
+       (SELECT setval('rush.turn', greatest(max(turn), (SELECT last_value FROM rush.turn))) FROM made) AS turn
   FROM made;
 
 -- name: blocked_reruns :many

@@ -4,14 +4,13 @@
 
 -- name: release_finished :many
 -- Consume finished jobs, count their successors down, release those at 0, end runs.
--- Each row of `finished` is consumed once, by this DELETE; nothing is recounted. Returns the runs
--- that have come to rest, and the highest id that was consumed.
+-- Each row of `finished` is consumed once, by this DELETE; nothing is recounted.
 -- In a run that is being cancelled, what would be released is Cancelled there and then: a
 -- re-run finds all that was stopped, and what comes after it.
 WITH taken AS (
     DELETE FROM rush.finished
      WHERE id IN (SELECT id FROM rush.finished WHERE id > %(after)s ORDER BY id LIMIT %(limit)s)
-    RETURNING id, run_id, job_id, round
+    RETURNING run_id, job_id, round
 ), due AS (
     SELECT t.run_id, e.successor_id AS job_id, count(*)::int AS done, max(t.round) AS round
       FROM taken t
@@ -94,9 +93,7 @@ WITH taken AS (
 ), cleared AS (
     DELETE FROM rush.run_job c USING moved m WHERE c.run_id = m.id AND m.state = 'Complete'
 )
-SELECT id, state, NULL::bigint AS newest FROM moved WHERE state <> 'Running'
-UNION ALL
-SELECT NULL, NULL, max(id) FROM taken;
+SELECT id, state FROM moved WHERE state <> 'Running';
 
 -- name: fail_overdue :many
 -- Fail what runs beyond its deadline and the grace that its own worker has for killing it.
@@ -304,8 +301,7 @@ SELECT id, state FROM ended;
 -- name: assign :many
 -- Hand Ready jobs to workers with free slots: the workers that serve just these queues,
 -- the least loaded first, a seat at a time. They are Ready, with their holder named,
--- until a runner begins them. Returns what `held` would tell each of them, its place in the line,
--- and how long the look for the first took.
+-- until a runner begins them. Returns what `held` would tell each of them.
 WITH seat AS MATERIALIZED (
     SELECT w.name, w.id, w.generation,
            row_number() OVER (ORDER BY l.held + n, w.name) AS seat
@@ -325,12 +321,11 @@ WITH seat AS MATERIALIZED (
        FOR KEY SHARE
 ), picked AS MATERIALIZED (
     SELECT best.run_id, best.job, best.item, best.round,
-           best.found_at,
            row_number() OVER (ORDER BY best.priority DESC, best.turn, best.run_id) AS seat
       FROM unnest(%(queues)s::text[]) AS q(queue),
            unnest(%(lows)s::int[], %(highs)s::int[], %(turns)s::bigint[]) AS band(low, high, turn)
      CROSS JOIN LATERAL (
-           SELECT s.run_id, s.job, s.item, s.round, s.priority, s.turn, clock_timestamp() AS found_at
+           SELECT s.run_id, s.job, s.item, s.round, s.priority, s.turn
              FROM rush.run_state s
             WHERE s.queue = q.queue AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
               AND s.priority BETWEEN band.low AND band.high AND s.turn >= band.turn
@@ -353,27 +348,31 @@ RETURNING s.token, s.run_id, s.job, s.item, s.round, s.claim_id, s.job_id, s.pip
               (SELECT jsonb_object_agg(j.name, j.value ORDER BY j.job)
                  FROM rush.job_parameter j
                 WHERE j.pipeline = s.pipeline AND j.job IN ('*', s.job)) END AS job_params,
-          s.priority, s.turn,
-          (SELECT date_part('epoch', min(found_at) - statement_timestamp()) FROM picked) AS looked,
           seat.id AS worker_id, s.generation;
 
 -- name: outlook :one
--- What there is for the master to do now, and when the next thing is due. It also tells how long the
--- looks took at what comes and goes with every job, and the newest turn.
+-- What there is for the master to do now, and when the next thing is due. Of what comes and goes with
+-- every job it tells the first there is, the newest there was before the look, and how long that took.
 WITH look AS MATERIALIZED (
-    SELECT clock_timestamp() AS began,
-           EXISTS (SELECT FROM rush.finished WHERE id > %(finished_after)s) AS finished,
+    SELECT (SELECT last_value FROM rush.finished_id_seq) AS newest_finished,
+           (SELECT last_value FROM rush.run_request_id_seq) AS newest_request,
+           (SELECT last_value FROM rush.turn) AS newest_turn,
+           clock_timestamp() AS began,
+           (SELECT id FROM rush.finished WHERE id > %(finished_after)s ORDER BY id LIMIT 1) AS finished,
            clock_timestamp() AS second,
-           EXISTS (SELECT FROM rush.run_request
-                    WHERE status = 'Pending' AND id > %(requested_after)s) AS requested,
+           (SELECT id FROM rush.run_request WHERE status = 'Pending' AND id > %(requested_after)s
+             ORDER BY id LIMIT 1) AS requested,
            clock_timestamp() AS third,
-           EXISTS (SELECT FROM (SELECT DISTINCT unnest(queues) FROM rush.worker WHERE state = 'Alive') AS q(queue),
-                          unnest(%(lows)s::int[], %(highs)s::int[], %(turns)s::bigint[]) AS band(low, high, turn)
-                    CROSS JOIN LATERAL (SELECT FROM rush.run_state s
-                                         WHERE s.queue = q.queue AND s.state = 'Ready'
-                                           AND s.worker IS NULL AND NOT s.limited
-                                           AND s.priority BETWEEN band.low AND band.high AND s.turn >= band.turn
-                                         LIMIT 1) one) AS ready,
+           (SELECT ARRAY[one.priority, one.turn]
+              FROM (SELECT DISTINCT unnest(queues) FROM rush.worker WHERE state = 'Alive') AS q(queue),
+                   unnest(%(lows)s::int[], %(highs)s::int[], %(turns)s::bigint[]) AS band(low, high, turn)
+             CROSS JOIN LATERAL (
+                   SELECT s.priority, s.turn
+                     FROM rush.run_state s
+                    WHERE s.queue = q.queue AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
+                      AND s.priority BETWEEN band.low AND band.high AND s.turn >= band.turn
+                    ORDER BY s.priority DESC, s.turn LIMIT 1) one
+             ORDER BY one.priority DESC, one.turn LIMIT 1) AS first,
            clock_timestamp() AS over
 )
 SELECT statement_timestamp() AS now,
@@ -382,10 +381,9 @@ SELECT statement_timestamp() AS now,
                   AND NOT EXISTS (SELECT FROM rush.run r WHERE r.id = s.run_id AND r.cancelling)) AS failed,
        EXISTS (SELECT FROM rush.pipeline_version WHERE compiled_at IS NULL) AS uncompiled,
        EXISTS (SELECT FROM rush.run WHERE cancelling) AS cancelling,
-       look.finished, date_part('epoch', look.second - look.began) AS looked_at_finished,
-       look.requested, date_part('epoch', look.third - look.second) AS looked_at_requested,
-       look.ready, date_part('epoch', look.over - look.third) AS looked,
-       (SELECT last_value FROM rush.turn) AS turn,
+       look.finished, look.newest_finished, date_part('epoch', look.second - look.began) AS looked_at_finished,
+       look.requested, look.newest_request, date_part('epoch', look.third - look.second) AS looked_at_requests,
+       look.first, look.newest_turn, date_part('epoch', look.over - look.third) AS looked_at_line,
        (SELECT count(*) FROM rush.worker WHERE state <> 'Dead') AS workers,
        ARRAY(SELECT queues::text FROM rush.worker WHERE state = 'Alive'
               GROUP BY queues ORDER BY cardinality(queues), queues) AS queue_sets,
