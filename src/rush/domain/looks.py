@@ -3,9 +3,9 @@ Where to look for what there is to do.
 
 While somebody's old snapshot is open, a backup's or a forgotten session's, no vacuum removes
 from an index what was to be done once: a look goes over all of it, and takes longer with every
-job that is over. So a look at everything that was slow is followed by looks that leave out
-what lies before the living. What comes to lie there meanwhile is seen when everything is looked
-at again: so seldom that slow looks take up a tenth of the time at most. Whoever has left
+job that is over. So two slow looks at everything are followed by looks that leave out what lies
+before the first that was found. What comes to lie there meanwhile is seen when everything is
+looked at again: so seldom that slow looks take up a tenth of the time. Whoever has left
 something out and found nothing looks again then, though nobody rings.
 """
 
