@@ -117,17 +117,15 @@ def test_a_request_is_decided_however_late_it_was_committed(shared: Kernel, alon
     all, for a number that was given long before its commit.
     """
     shared.define(CHAIN)
-    master = lead()
-    insert = "INSERT INTO rush.run_request (id, pipeline) VALUES (%s, 'p')"
-    for request in (5000, 5001):
-        shared.sql(insert, request)
-        master.ring()
+    lead()
+    shared.sql("SELECT setval(pg_get_serial_sequence('rush.run_request', 'id'), 5000)")
+    for request in (shared.request(), shared.request()):
         wait_for(lambda: decided(shared, request), what="the first verdicts")  # noqa: B023
 
-    shared.sql(insert, 10)
-    shared.sql(insert, 5002)
+    shared.sql("INSERT INTO rush.run_request (id, pipeline) VALUES (10, 'p')")
+    request = shared.request()
 
-    wait_for(lambda: decided(shared, 5002), what="the next verdict")
+    wait_for(lambda: decided(shared, request), what="the next verdict")
     wait_for(lambda: decided(shared, 10), what="the verdict about the late one")
 
 
