@@ -163,6 +163,18 @@ def test_other_parameters_have_the_width_of_the_form(kernel: Kernel, site: str, 
     assert params["width"] == reason["width"]
 
 
+def test_a_dialog_in_a_table_shows_its_whole_sentence(
+    kernel: Kernel, site: str, page: Page
+) -> None:
+    """Its lines break, though those of the cell that it stands in do not."""
+    kernel.worker()
+    page.goto(f"{site}/workers")
+    page.get_by_role("button", name="Reload").first.click()
+    dialog = page.get_by_role("dialog", name="Reload")
+    expect(dialog).to_contain_text("What runs goes on.")
+    assert dialog.evaluate("it => it.scrollWidth <= it.clientWidth")
+
+
 def test_the_command_of_a_retry_follows_its_form(kernel: Kernel, site: str, page: Page) -> None:
     """What is changed of the parameters, and why, as a shell takes it; what is not changed is left out."""
     kernel.define(CHAIN, "etl", retry_limit=0, params={"day": "2026-11-25", "limit": 5})
