@@ -162,6 +162,16 @@ def test_terminal_escapes_do_nothing(show: Show) -> None:
     expect(page.locator(".lg-text", has_text="gnp").first).to_have_text(r"\u202egnp.exe")
 
 
+def test_the_wheel_goes_through_a_short_log(show: Show) -> None:
+    """It has nothing to scroll, and lies in the way to what is below it."""
+    page = show("rush-log", "few")
+    expect(page.locator(".lg-row").last).to_be_visible()
+    page.evaluate("document.body.style.minHeight = '300vh'")
+    page.locator(".lg-row").first.hover()
+    page.mouse.wheel(0, 300)
+    until(page, "() => scrollY > 0")
+
+
 def test_nothing_said(show: Show) -> None:
     page = show("rush-log", "empty")
 

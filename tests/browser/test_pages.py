@@ -147,6 +147,26 @@ def test_why_a_job_failed_is_seen_before_anything_else_of_it(
     assert why["y"] + why["height"] <= facts["y"]
 
 
+def test_a_failure_shows_what_it_was_given_without_scrolling(
+    kernel: Kernel, site: str, page: Page
+) -> None:
+    """An error seldom names the value that is wrong; below facts and a log nobody would see it."""
+    kernel.define(CHAIN, "etl", retry_limit=0, params={"day": "2026-11-31"})
+    run = kernel.start("etl")
+    kernel.work(kernel.worker(), failing=["b"])
+    page.goto(f"{site}/runs/{run}?job=b")
+    drawer = page.locator(".drawer")
+    expect(drawer.get_by_text("2026-11-31").last).to_be_in_viewport()
+    names = ["Why attempt 1 failed", "Parameters", "Log"]
+    headings = drawer.locator("section > h3")
+    expect(headings).to_have_text(names)
+    kernel.request("etl", job="b", jobinstance=1, params={"day": "2026-11-30"})
+    kernel.take()
+    kernel.work(kernel.worker("w2"))
+    page.goto(f"{site}/runs/{run}?job=b&attempt=1")
+    expect(headings.nth(2)).to_have_text("Parameters now")
+
+
 def test_other_parameters_have_the_width_of_the_form(kernel: Kernel, site: str, page: Page) -> None:
     """As wide as the field for the reason, with the hint below."""
     kernel.define(CHAIN, "etl", retry_limit=0)
@@ -161,6 +181,18 @@ def test_other_parameters_have_the_width_of_the_form(kernel: Kernel, site: str, 
     assert params is not None
     assert reason is not None
     assert params["width"] == reason["width"]
+
+
+def test_a_dialog_in_a_table_shows_its_whole_sentence(
+    kernel: Kernel, site: str, page: Page
+) -> None:
+    """Its lines break, though those of the cell that it stands in do not."""
+    kernel.worker()
+    page.goto(f"{site}/workers")
+    page.get_by_role("button", name="Reload").first.click()
+    dialog = page.get_by_role("dialog", name="Reload")
+    expect(dialog).to_contain_text("What runs goes on.")
+    assert dialog.evaluate("it => it.scrollWidth <= it.clientWidth")
 
 
 def test_the_command_of_a_retry_follows_its_form(kernel: Kernel, site: str, page: Page) -> None:

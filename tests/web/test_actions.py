@@ -232,6 +232,26 @@ def test_a_job_is_retried_with_other_than_the_definition_has(
     assert asked.params == {"rate": 19}
 
 
+def test_a_form_that_was_opened_before_a_retry_undoes_nothing(
+    kernel: Kernel, site: httpx.Client
+) -> None:
+    """Two people mend the same run: the form of the second still has the wrong parameter."""
+    kernel.define({"a": []}, "etl", params={"rate": "19%"}, retry_limit=0)
+    run = kernel.start("etl")
+    kernel.work(kernel.worker(), failing=["a"])
+    drawer = site.get(f"/runs/{run}?job=a").text.partition('id="drawer"')[2]
+    (round_,) = re.findall(r'name="round" value="(\d+)"', drawer)
+    form = {"job": "a", "round": round_}
+    post(site, f"/runs/{run}/retry", params="rate=19", **form)
+    kernel.take()
+    kernel.work(kernel.worker())
+    assert kernel.run(run).state == "Complete"
+    post(site, f"/runs/{run}/retry", params="rate=19%", **form)
+    assert kernel.sql("SELECT FROM rush.run_request WHERE status = 'Pending'") == []
+    page = site.get(f"/runs/{run}").text
+    assert "has been run again since this form was opened, and is Complete now" in page
+
+
 def test_a_definition_with_holes_is_refused(kernel: Kernel, api: httpx.Client) -> None:
     """What was read with its secrets hidden is not written back so."""
     definition = {"params": {"token": "•••"}, "jobs": [{"name": "a", "class_name": "jobs.any.Any"}]}

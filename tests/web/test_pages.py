@@ -88,6 +88,19 @@ def test_a_stuck_run_says_that_a_retry_keeps_its_version(
         assert f"/pipelines/etl?tab=run&amp;like={run}" in part
 
 
+def test_a_retry_says_that_workers_keep_what_they_have_loaded(
+    site: httpx.Client, kernel: Kernel
+) -> None:
+    """Who has mended a class would else retry in vain, wherever the retry is offered."""
+    kernel.define(CHAIN, "etl", retry_limit=0)
+    run = kernel.start("etl")
+    kernel.work(kernel.worker(), failing=["b"])
+    page, _, drawer = site.get(f"/runs/{run}?job=b").text.partition('id="drawer"')
+    for part in (page, drawer, site.get("/").text):
+        (told,) = re.findall(r"<p[^>]*>(Mended its code\?.*?)</p>", part)
+        assert 'href="/workers">reload</a>' in told
+
+
 TABS = [
     "/", "/pipelines", "/runs", "/runs?state=Running&q=etl&span=24h", "/runs?unresolved=1", "/workers",
     "/audit", "/audit?who=alice", "/api/v1",

@@ -19,7 +19,7 @@ from rush.domain.deeds import Doer
 from rush.domain.params import parse_assignment, read_value
 from rush.domain.redaction import HIDDEN, has_hidden, redacted
 from rush.domain.states import RunState
-from rush.errors import ConfigurationError, RushError
+from rush.errors import ConfigurationError, RefusedError, RushError
 from rush.store import job_reads
 from rush.store.run_search import RunFilter
 from rush.web import actions
@@ -97,11 +97,28 @@ async def run(request: Request, site: SiteDep, visitor: VisitorDep, name: str) -
 @router.post("/runs/{run_id}/retry")
 @needs(Role.operator)
 def retry(
-    sent: SentDep, run_id: int, job: Text = "", whole: Text = "", params: Text = ""
+    *,
+    sent: SentDep,
+    run_id: int,
+    job: Text = "",
+    whole: Text = "",
+    params: Text = "",
+    round: Annotated[int | None, Form()] = None,
 ) -> RedirectResponse:
-    """Run again what is Stuck, from a job on, or all of it; with the parameters that were changed."""
+    """
+    Run again what is Stuck, from a job on, or all of it; with the parameters that were changed.
+
+    Refused if the run has been run again since the form was shown: who sent it has not seen what
+    came of that, and its parameters might undo what somebody else has mended.
+    """
 
     def do(client: Client, *, why: str) -> str:
+        row = client.run(run_id).read()
+        if round is not None and row is not None and row.round != round:
+            raise RefusedError(
+                f"{row.name} has been run again since this form was opened, and is {row.state} now: "
+                "nothing was done"
+            )
         return actions.retry(
             client,
             run_id,

@@ -324,6 +324,8 @@ class Log extends Part {
     this.space.style.height = `${this.height}px`;
     const low = !this.hasOlder && this.store.rows * ROW < innerHeight * 0.6;
     this.scroller.style.height = low ? `${Math.max(4, this.store.rows) * ROW + 20}px` : "";
+    // With nothing to scroll in it the wheel belongs to the page.
+    this.scroller.style.overscrollBehavior = low ? "auto" : "";
     const count = Math.ceil(this.scroller.clientHeight / ROW) + 1;
     const top = Math.max(0, Math.min(this.rowAtTop, this.store.rows - 1));
     const whole = Math.floor(top);
