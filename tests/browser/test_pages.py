@@ -90,7 +90,7 @@ def test_a_run_is_cancelled_with_a_reason(kernel: Kernel, site: str, page: Page)
     expect(dialog).to_contain_text("rush cancel etl/1")
     dialog.get_by_label("Why").fill("wrong day")
     dialog.get_by_role("button", name="Cancel run").click()
-    expect(page.get_by_role("status")).to_contain_text("etl/1")
+    expect(page.locator(".toasts")).to_contain_text("etl/1")
     page.goto(f"{site}/audit")
     expect(page.locator("tbody tr", has_text="cancel")).to_contain_text("wrong day")
 
@@ -217,6 +217,32 @@ def test_the_command_of_a_retry_follows_its_form(kernel: Kernel, site: str, page
     expect(command).to_have_text("rush retry etl/1 b")
 
 
+def test_a_slip_in_a_form_is_told_before_it_is_sent(kernel: Kernel, site: str, page: Page) -> None:
+    """A line that is no parameter loses nothing of what was typed; new names and missing ones are named."""
+    kernel.define(CHAIN, "etl", retry_limit=0, params={"day": "2026-11-25", "limit": 5})
+    run = kernel.start("etl")
+    kernel.work(kernel.worker(), failing=["b"])
+    page.goto(f"{site}/runs/{run}?job=b")
+    page.get_by_role("button", name="Retry b").click()
+    dialog = page.get_by_role("dialog", name="Retry b")
+    dialog.get_by_text("With other parameters").click()
+    field = dialog.get_by_label("Parameters")
+
+    field.fill("dya=2026-11-26\nlimit=5")
+    expect(dialog.locator("[data-slips]")).to_have_text("New: dya. Stays as it is: day.")
+
+    field.fill("day 2026-11-26\nlimit=5")
+    dialog.get_by_role("button", name="Retry b").click()
+    expect(dialog).to_be_visible()
+    assert field.evaluate("field => field.validationMessage") == "“day 2026-11-26” is no key=value"
+    assert field.input_value() == "day 2026-11-26\nlimit=5"
+
+    field.fill("day=2026-11-26\nlimit=5")
+    expect(dialog.locator("[data-slips]")).to_have_text("")
+    dialog.get_by_role("button", name="Retry b").click()
+    expect(page.locator(".toasts")).to_contain_text("etl/1")
+
+
 def test_what_is_chosen_on_a_grid_is_run_again(kernel: Kernel, site: str, page: Page) -> None:
     """Columns are runs, rows are jobs: a bar below says how many, and takes them on."""
     kernel.define(CHAIN, "etl")
@@ -232,7 +258,7 @@ def test_what_is_chosen_on_a_grid_is_run_again(kernel: Kernel, site: str, page: 
     page.get_by_label("Choose b").check()
     expect(bar).to_contain_text("1 run, 1 job")
     bar.get_by_role("button", name="Run again from these jobs").click()
-    expect(page.get_by_role("status")).to_contain_text("It is asked to run 1 job again")
+    expect(page.locator(".toasts")).to_contain_text("It is asked to run 1 job again")
     asked = kernel.sql("SELECT job, jobinstance FROM rush.run_request WHERE status = 'Pending'")
     assert list(map(tuple, asked)) == [("b", 2)]
 
@@ -276,7 +302,7 @@ def test_what_is_chosen_of_pipelines_is_paused(kernel: Kernel, site: str, page: 
     page.keyboard.press("x")
     expect(bar).to_contain_text("2 chosen")
     bar.get_by_role("button", name="Pause").click()
-    expect(page.get_by_role("status")).to_contain_text("etl and sales are paused")
+    expect(page.locator(".toasts")).to_contain_text("etl and sales are paused")
     expect(page.locator("#pipeline-other")).not_to_contain_text("paused")
 
 

@@ -244,6 +244,24 @@ def test_a_runner_is_replaced_after_so_many_jobs(tmp_path: Path) -> None:
     bench.close()
 
 
+def test_a_traceback_of_code_that_has_changed_says_so(bench: Bench) -> None:
+    """Python quotes lines as they stand in the file now: they are not what ran."""
+    first = bench.over(bench.claim("Fail"))
+    assert first.traceback is not None and first.traceback.startswith("Traceback")
+
+    file = bench.folder / "jobs" / "kinds.py"
+    file.write_text("# one line more\n" + file.read_text())
+    os.utime(file, (time.time() + 60, time.time() + 60))
+    second = bench.over(bench.claim("Fail"))
+
+    assert second.traceback is not None
+    note, _, rest = second.traceback.partition("\n\n")
+    assert note.startswith("jobs/kinds.py changed after this worker had loaded it: ")
+    assert "`rush workers reload`" in note
+    assert rest.startswith("Traceback")
+    assert second.error == first.error
+
+
 def test_a_long_job_is_told_as_begun_before_it_is_over(bench: Bench) -> None:
     """What has run for a while is marked, once."""
     gate = bench.folder / "gate"

@@ -9,9 +9,11 @@ Whoever may write files there may run code; whoever may write rows may not.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rush.jobs.base import Job
@@ -32,12 +34,26 @@ class Loader:
         self.project = project
         self.allowed = None if allowed is None else tuple(allowed)
         self._loaded: dict[str, type[Job]] = {}
+        #: When each was loaded, by the wall clock: that of files.
+        self._loaded_at: dict[str, float] = {}
 
     def load(self, class_name: str) -> type[Job]:
         """The class of that name. Raises NotLoaded, or whatever its module raises when imported."""
         if class_name not in self._loaded:
+            self._loaded_at[class_name] = time.time()
             self._loaded[class_name] = self._import(class_name)
         return self._loaded[class_name]
+
+    def changed(self, class_name: str, files: Iterable[str]) -> list[str]:
+        """Which of these files lie in the project and have changed since that class was loaded."""
+        since = self._loaded_at.get(class_name, float("inf"))
+        found: list[str] = []
+        for name in dict.fromkeys(files):
+            path = Path(name)
+            with contextlib.suppress(OSError, ValueError):
+                if path.stat().st_mtime > since:
+                    found.append(str(path.relative_to(self.project)))
+        return found
 
     def check(self, class_name: str) -> tuple[str, str]:
         """Module and attribute of a class that may be loaded, before anything is imported."""

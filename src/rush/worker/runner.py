@@ -28,7 +28,7 @@ import traceback
 from collections import deque
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from types import CoroutineType, FrameType
+from types import CoroutineType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from rush.jobs.loader import Loader, NotLoaded
@@ -323,10 +323,23 @@ class Runner:
         except ResultRefused as error:
             return _failed("too large" if error.too_large else "raised", str(error), None)
         except SystemExit as error:
-            return _failed("exited", _last_line(error), error)
+            return self._raised("exited", attempt, error)
         except BaseException as error:
-            return _failed("raised", _last_line(error), error)
+            return self._raised("raised", attempt, error)
         return None if result is None else {"outcome": "Complete", "result": result}
+
+    def _raised(self, reason: str, attempt: Attempt, error: BaseException) -> dict[str, Any]:
+        frames = _job_frames(error)
+        files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(frames)]
+        changed = self.loader.changed(attempt.class_name, files)
+        text = _traceback(error, frames)
+        if changed:
+            # Python quotes the lines that stand there now.
+            text = (
+                f"{', '.join(changed)} changed after this worker had loaded it: what ran is older than the"
+                f" lines quoted here. `rush workers reload` lets it run what is there now.\n\n{text}"
+            )
+        return _failed(reason, _last_line(error), text)
 
     def _result(self, value: Any) -> str | None:
         if value is None:
@@ -525,13 +538,8 @@ def _awaited(value: Any) -> Any:
     return value
 
 
-def _failed(reason: str, error: str, exception: BaseException | None) -> dict[str, Any]:
-    return {
-        "outcome": "Failed",
-        "reason": reason,
-        "error": error[:2000],
-        "traceback": None if exception is None else _traceback(exception),
-    }
+def _failed(reason: str, error: str, traceback: str | None) -> dict[str, Any]:
+    return {"outcome": "Failed", "reason": reason, "error": error[:2000], "traceback": traceback}
 
 
 def _last_line(error: BaseException) -> str:
@@ -541,11 +549,16 @@ def _last_line(error: BaseException) -> str:
         return f"{type(error).__name__} (its text could not be read)"
 
 
-def _traceback(error: BaseException) -> str:
-    """The traceback from the job's own first frame on, its end kept when it is long."""
+def _job_frames(error: BaseException) -> TracebackType | None:
+    """From the job's own first frame on."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next
+    return frames
+
+
+def _traceback(error: BaseException, frames: TracebackType | None) -> str:
+    """Its end is kept when it is long."""
     try:
         text = "".join(traceback.format_exception(type(error), error, frames))
     except Exception:

@@ -1,7 +1,7 @@
 // What every page does: live updates, the theme, keys, the palette, choosing rows.
 
 import * as live from "./live.js";
-import { followCommand, showCommands } from "./commands.js";
+import { followForm, showCommands } from "./commands.js";
 import { keys } from "./keys.js";
 import { palette } from "./palette.js";
 import { isPick, showChosen, showPicked, pickAll, pickAllThatMatch } from "./picking.js";
@@ -29,7 +29,7 @@ document.addEventListener("change", (event) => {
   if (isPick(event.target)) showPicked();
 });
 
-document.addEventListener("input", followCommand);
+document.addEventListener("input", followForm);
 
 document.addEventListener("rush:select", (event) => showChosen(event.detail));
 

@@ -1,5 +1,5 @@
-// The command below the form of an action does what the form does: with the parameters that were
-// changed in it, and the reason.
+// What a form of an action tells while it is filled in. The command below it does what the form
+// does: with the parameters that were changed in it, and the reason.
 
 const PLAIN = /^[\w@%+=:,./-]+$/;
 
@@ -8,9 +8,30 @@ export function showCommands() {
   for (const place of document.querySelectorAll("#main form [data-command]")) show(place);
 }
 
-export function followCommand(event) {
-  const place = event.target.form?.querySelector("[data-command]");
+export function followForm(event) {
+  const { target } = event;
+  if (target.matches?.("textarea[data-params]")) judge(target);
+  const place = target.form?.querySelector("[data-command]");
   if (place) show(place);
+}
+
+// A line that is none keeps the form from being sent: what was typed would be lost. And what is
+// new or gone beside what was shown may be a slip.
+function judge(field) {
+  const wrong = lines(field.value).find((line) => !/^[^=\s]+\s*=/.test(line));
+  field.setCustomValidity(wrong ? `“${wrong}” is no key=value` : "");
+  const said = field.parentElement.querySelector("[data-slips]");
+  if (!said) return;
+  const before = names(field.defaultValue), now = names(field.value);
+  const added = now.filter((name) => !before.includes(name)), gone = before.filter((name) => !now.includes(name));
+  said.textContent = [
+    before.length && added.length ? `New: ${added.join(", ")}.` : "",
+    gone.length ? `Stays as it is: ${gone.join(", ")}.` : "",
+  ].filter(Boolean).join(" ");
+}
+
+function names(text) {
+  return lines(text).map((line) => line.split("=")[0].trim());
 }
 
 function show(place) {
