@@ -9,10 +9,10 @@ Whoever may write files there may run code; whoever may write rows may not.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
+import os
 import re
-import time
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -34,26 +34,31 @@ class Loader:
         self.project = project
         self.allowed = None if allowed is None else tuple(allowed)
         self._loaded: dict[str, type[Job]] = {}
-        #: When each was loaded, by the wall clock: that of files.
-        self._loaded_at: dict[str, float] = {}
+        #: The project's files that have been loaded, as they were then.
+        self._files: dict[str, int] = {}
 
     def load(self, class_name: str) -> type[Job]:
         """The class of that name. Raises NotLoaded, or whatever its module raises when imported."""
         if class_name not in self._loaded:
-            self._loaded_at[class_name] = time.time()
             self._loaded[class_name] = self._import(class_name)
+            self._note_files()
         return self._loaded[class_name]
 
-    def changed(self, class_name: str, files: Iterable[str]) -> list[str]:
-        """Which of these files lie in the project and have changed since that class was loaded."""
-        since = self._loaded_at.get(class_name, float("inf"))
-        found: list[str] = []
-        for name in dict.fromkeys(files):
-            path = Path(name)
-            with contextlib.suppress(OSError, ValueError):
-                if path.stat().st_mtime > since:
-                    found.append(str(path.relative_to(self.project)))
-        return found
+    def changed(self, files: Iterable[str]) -> list[str]:
+        """Which of these files are the project's and have changed since they were loaded."""
+        return [
+            str(Path(name).relative_to(self.project))
+            for name in dict.fromkeys(files)
+            if name in self._files and _written(name) != self._files[name]
+        ]
+
+    def _note_files(self) -> None:
+        inside = f"{self.project}{os.sep}"
+        for module in list(sys.modules.values()):
+            # Not by `getattr`: some modules load others when they are asked for anything.
+            name = getattr(module, "__dict__", {}).get("__file__")
+            if isinstance(name, str) and name.startswith(inside) and name not in self._files:
+                self._files[name] = _written(name)
 
     def check(self, class_name: str) -> tuple[str, str]:
         """Module and attribute of a class that may be loaded, before anything is imported."""
@@ -92,6 +97,14 @@ class Loader:
         if not (isinstance(found, type) and issubclass(found, Job)):
             raise NotLoaded(f"{class_name} is not a subclass of rush.Job")
         return found
+
+
+def _written(file: str) -> int:
+    """When it was last written, in nanoseconds; 0: it is not there."""
+    try:
+        return Path(file).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _within(module: str, prefix: str) -> bool:

@@ -323,15 +323,15 @@ class Runner:
         except ResultRefused as error:
             return _failed("too large" if error.too_large else "raised", str(error), None)
         except SystemExit as error:
-            return self._raised("exited", attempt, error)
+            return self._raised("exited", error)
         except BaseException as error:
-            return self._raised("raised", attempt, error)
+            return self._raised("raised", error)
         return None if result is None else {"outcome": "Complete", "result": result}
 
-    def _raised(self, reason: str, attempt: Attempt, error: BaseException) -> dict[str, Any]:
+    def _raised(self, reason: str, error: BaseException) -> dict[str, Any]:
         frames = _job_frames(error)
         files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(frames)]
-        changed = self.loader.changed(attempt.class_name, files)
+        changed = self.loader.changed(files)
         text = _traceback(error, frames)
         if changed:
             # Python quotes the lines that stand there now.
