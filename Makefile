@@ -69,7 +69,7 @@ CASES  ?= 100000
 .PHONY: bank chaos fuzz sweeps recovery
 
 bank: $(VENV)/.dev ## Move money in jobs while workers are killed and frozen and the server crashes
-	@$(BIN)/python -m pytest tests/faults/test_bank.py -s -q
+	@$(BIN)/python -m pytest tests/acceptance/test_bank.py -s -q
 
 chaos: $(VENV)/.dev ## Break things at random for LENGTH seconds, and read the history
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --seconds $(LENGTH) $(FLAGS)
