@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,9 +101,14 @@ def kill(bank: Bank) -> None:
 
 def freeze_beyond_the_lease(bank: Bank) -> None:
     """Others have its jobs by the time it goes on where it stopped."""
-    family = family_of(bank.rush, bank.some())
+    name = bank.some()
+    family = family_of(bank.rush, name)
     freeze(family)
-    time.sleep(2 * LEASE)
+    wait_for(
+        lambda: bank.rush.one("SELECT state FROM rush.worker WHERE name = %s", name) == "Dead",
+        what=f"{name} to be declared dead",
+        timeout=60,
+    )
     thaw(family)
 
 

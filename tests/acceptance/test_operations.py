@@ -110,7 +110,10 @@ def test_without_bells_all_goes_on_by_polling(rush: Project) -> None:
     rush.start("worker2")
     rush.sql("DROP TRIGGER ring_master ON rush.run_request")
 
-    rush.ended(rush.started("p"), timeout=15)
+    run = rush.started("p")
+    rush.ended(run, timeout=15)
+
+    assert rush.attempts(run) == [("a", 1, "Complete"), ("b", 1, "Complete")]
 
 
 def test_a_worker_serves_its_queues_only(rush: Project) -> None:
