@@ -100,11 +100,7 @@ class Session:
 
     def notify(self, *channels: str) -> None:
         """Ring bells: one commit for all of them."""
-        self.execute(
-            sql.SQL("SELECT pg_notify(channel, '') FROM unnest({}::text[]) AS c(channel)").format(
-                list(channels)
-            )
-        )
+        self.run("ring", channels=array(channels))
 
     def _execute(self, name: str, params: dict[str, Any]) -> psycopg.RawCursor[Any]:
         query = self._queries[name]
