@@ -301,8 +301,18 @@ SELECT id, state FROM ended;
 -- name: assign :many
 -- Hand Ready jobs to workers with free slots: the workers that serve just these queues,
 -- the least loaded first, a seat at a time. They are Ready, with their holder named,
--- until a runner begins them. Returns what `held` would tell each of them.
-WITH seat AS MATERIALIZED (
+-- until a runner begins them. Returns what `held` would tell each of them. Where nothing is Ready
+-- it is not asked who has a free slot: there may be hundreds of workers.
+WITH waiting AS MATERIALIZED (
+    SELECT EXISTS (SELECT FROM unnest(%(queues)s::text[]) AS q(queue),
+                               unnest(%(lows)s::int[], %(highs)s::int[], %(turns)s::bigint[])
+                                   AS band(low, high, turn)
+                    CROSS JOIN LATERAL (
+                          SELECT FROM rush.run_state s
+                           WHERE s.queue = q.queue AND s.state = 'Ready' AND s.worker IS NULL AND NOT s.limited
+                             AND s.priority BETWEEN band.low AND band.high AND s.turn >= band.turn
+                           LIMIT 1) one) AS anything
+), seat AS MATERIALIZED (
     SELECT w.name, w.id, w.generation,
            row_number() OVER (ORDER BY l.held + n, w.name) AS seat
       FROM rush.worker w
@@ -314,6 +324,7 @@ WITH seat AS MATERIALIZED (
      CROSS JOIN LATERAL generate_series(1, w.slots - l.held) n
      WHERE w.state = 'Alive' AND w.queues = %(queues)s::text[]
        AND NOT (SELECT paused FROM rush.control)
+       AND (SELECT anything FROM waiting)
 ), alive AS MATERIALIZED (
     SELECT w.name, w.generation FROM rush.worker w
      WHERE w.state = 'Alive' AND w.name IN (SELECT name FROM seat)
@@ -353,7 +364,9 @@ RETURNING s.token, s.run_id, s.job, s.item, s.round, s.claim_id, s.job_id, s.pip
 -- name: outlook :one
 -- What there is for the master to do now, and when the next thing is due. Of what comes and goes with
 -- every job it tells the first there is, the newest there was before the look, and how long that took.
-WITH look AS MATERIALIZED (
+WITH serving AS MATERIALIZED (
+    SELECT queues, state, count(*) AS workers FROM rush.worker WHERE state <> 'Dead' GROUP BY queues, state
+), look AS MATERIALIZED (
     SELECT (SELECT last_value FROM rush.finished_id_seq) AS newest_finished,
            (SELECT last_value FROM rush.run_request_id_seq) AS newest_request,
            (SELECT last_value FROM rush.turn) AS newest_turn,
@@ -364,7 +377,7 @@ WITH look AS MATERIALIZED (
              ORDER BY id LIMIT 1) AS requested,
            clock_timestamp() AS third,
            (SELECT ARRAY[one.priority, one.turn]
-              FROM (SELECT DISTINCT unnest(queues) FROM rush.worker WHERE state = 'Alive') AS q(queue),
+              FROM (SELECT DISTINCT unnest(queues) FROM serving WHERE state = 'Alive') AS q(queue),
                    unnest(%(lows)s::int[], %(highs)s::int[], %(turns)s::bigint[]) AS band(low, high, turn)
              CROSS JOIN LATERAL (
                    SELECT s.priority, s.turn
@@ -384,9 +397,9 @@ SELECT statement_timestamp() AS now,
        look.finished, look.newest_finished, date_part('epoch', look.second - look.began) AS looked_at_finished,
        look.requested, look.newest_request, date_part('epoch', look.third - look.second) AS looked_at_requests,
        look.first, look.newest_turn, date_part('epoch', look.over - look.third) AS looked_at_line,
-       (SELECT count(*) FROM rush.worker WHERE state <> 'Dead') AS workers,
-       ARRAY(SELECT queues::text FROM rush.worker WHERE state = 'Alive'
-              GROUP BY queues ORDER BY cardinality(queues), queues) AS queue_sets,
+       (SELECT coalesce(sum(workers), 0)::bigint FROM serving) AS workers,
+       ARRAY(SELECT queues::text FROM serving WHERE state = 'Alive'
+              ORDER BY cardinality(queues), queues) AS queue_sets,
        (SELECT string_agg(name, ' ' ORDER BY name) FROM rush.pipeline WHERE paused) AS paused,
        (SELECT min(ready_at) FROM rush.run_state WHERE state = 'Waiting' AND NOT paused) AS next_ready,
        (SELECT min(deadline_at) FROM rush.run_state WHERE state = 'Running') AS next_deadline,
