@@ -20,8 +20,10 @@ from rush.master import requests
 from rush.master.master import Master
 from rush.master.retention import Retention
 from rush.master.tasks import Round
+from rush.store import pipelines
 from rush.store.master_token import TermOver
 from rush.store.wire import Wire
+from rush.store.workers import Registration
 from tests.support.kernel import CHAIN, DIAMOND, Kernel, outcome
 from tests.support.waiting import wait_for
 
@@ -58,6 +60,34 @@ def lead(shared: Kernel, database: str) -> Iterator[Callable[..., Master]]:
     for master in masters:
         master.step_down()
     wait_for(lambda: not threads(), what="the master's thread to end")
+
+
+class Beside:
+    """The worker in the master's process, with room for so many jobs: what it was told."""
+
+    def __init__(self, registration: Registration, room: int) -> None:
+        self.registration = registration
+        self.room = room
+        self.handed: list[Handed] = []
+        self.learned: list[int] = []
+        self.roused = 0
+
+    def __call__(self, master: Master) -> None:
+        master.bind(self.registration, self)
+
+    def ring(self) -> None: ...
+
+    def hand(self, handed: list[Handed]) -> None:
+        self.handed += handed
+
+    def reach(self, *, deep: bool) -> int:
+        return self.room
+
+    def rouse(self) -> None:
+        self.roused += not self.handed
+
+    def learn(self, job_ids: list[int]) -> None:
+        self.learned += job_ids
 
 
 def threads() -> list[threading.Thread]:
@@ -219,16 +249,37 @@ def test_workers_are_told_whatever_becomes_of_the_rest_of_the_round(
     shared.define(CHAIN)
     worker = shared.worker()
     shared.request()
-    told: list[Handed] = []
+    beside = Beside(worker, room)
 
-    lead(
-        bind=lambda master: master.bind(
-            worker, ring=lambda: None, hand=told.extend, reach=lambda deep: room
-        )
+    lead(bind=beside)
+
+    wait_for(lambda: beside.handed, what="the worker to be told")
+    assert [each.claim for each in beside.handed] == shared.held(worker)
+    # It was told before that it might be.
+    assert beside.roused
+
+
+def test_its_worker_learns_what_was_compiled(shared: Kernel, alone, lead):
+    """Its first run is begun sooner; not where so many come at once that most may wait for long."""
+    definition = {"jobs": [{"name": "a", "class_name": "x.Y"}, {"name": "b", "class_name": "x.Y"}]}
+    beside = Beside(shared.worker(), room=0)
+    master = lead(bind=beside)
+
+    pipelines.apply(shared.session, "one", definition)
+    wait_for(lambda: beside.learned, what="the worker to be told")
+    assert beside.learned == [shared.one("SELECT id FROM rush.pipeline_job WHERE name = 'a'")]
+
+    with shared.session.transaction():
+        for number in range(loop.LEARNT_AT_ONCE + 1):
+            pipelines.apply(shared.session, f"p{number}", definition)
+    master.ring()
+    wait_for(
+        lambda: (
+            not shared.one("SELECT count(*) FROM rush.pipeline_version WHERE compiled_at IS NULL")
+        ),
+        what="them to be compiled",
     )
-
-    wait_for(lambda: told, what="the worker to be told")
-    assert [each.claim for each in told] == shared.held(worker)
+    assert len(beside.learned) == 1
 
 
 def test_runs_are_made_as_fast_as_the_only_worker_takes_them(
@@ -244,18 +295,14 @@ def test_runs_are_made_as_fast_as_the_only_worker_takes_them(
     shared.sql("DELETE FROM rush.worker WHERE name <> %s", worker.name)
     for _ in range(250):
         shared.request()
-    told: list[Handed] = []
-    room = 100
+    beside = Beside(worker, room=100)
+    told = beside.handed
 
-    master = lead(
-        bind=lambda master: master.bind(
-            worker, ring=lambda: None, hand=told.extend, reach=lambda deep: room
-        )
-    )
+    master = lead(bind=beside)
     wait_for(lambda: master.wants_room < float("inf"), what="the master to wait for room")
     assert (len(told), shared.one("SELECT count(*) FROM rush.run")) == (100, 100)
 
-    room = 1000
+    beside.room = 1000
     master.ring()
 
     wait_for(lambda: len(told) == 250, what="the rest")

@@ -69,7 +69,19 @@ def test_each_token_is_taken_by_one() -> None:
     baton.close()
 
 
-def test_a_closed_baton_ends_the_wait() -> None:
+def test_a_baton_tells_what_nobody_has_taken() -> None:
+    """How many tokens lie in the pipe, whoever asks."""
+    baton = Baton.pipe()
+    assert baton.waiting() == 0
+
+    baton.give([7, 8, 9])
+    assert baton.waiting() == 3
+    assert baton.take() == 7
+    assert Baton(baton.reading).waiting() == 2
+    baton.close()
+
+
+def test_a_closed_baton_ends_it() -> None:
     """When the supervisor closes its end, what lies in the pipe is still taken, then comes the end."""
     baton = Baton.pipe()
     baton.give([7])
@@ -77,7 +89,7 @@ def test_a_closed_baton_ends_the_wait() -> None:
     assert baton.writing is not None
     os.close(baton.writing)
 
-    assert reading.wait() == 7
+    assert reading.take() == 7
     with pytest.raises(EOFError):
-        reading.wait()
+        reading.take()
     reading.close()

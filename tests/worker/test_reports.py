@@ -13,6 +13,7 @@ from rush.domain.records import Claim, Outcome
 from rush.store.database import connect
 from rush.store.wire import Wire
 from rush.store.workers import Registration
+from rush.worker import reports
 from rush.worker.reports import Reply, Reporter, Request
 from tests.chaos.proxy import CUT, LOSE, Fault, Message, Network, Proxy
 from tests.support.kernel import CHAIN, DIAMOND, Kernel, outcome, shared
@@ -115,6 +116,37 @@ def test_a_job_that_nobody_knows_is_looked_up_by_the_thread(talk: Talk):
     assert talk.woken.is_set()
     (claim,) = reply.answer.claims
     assert reply.compiled[claim.job_id].name == "a"
+
+
+def test_what_may_come_is_looked_up_before(talk: Talk):
+    """A job, and what comes behind it: nobody has to ask when one of them is handed over."""
+    talk.kernel.define(CHAIN)
+    (a, b, c) = talk.kernel.one("SELECT array_agg(id ORDER BY position) FROM rush.pipeline_job")
+
+    reply = talk.ask(Request(learn={a}))
+
+    assert {job.id: job.name for job in reply.learned} == {a: "a", b: "b", c: "c"}
+    assert {job.pipeline for job in reply.learned} == {"p"}
+    talk.kernel.start()
+    claims = talk.claim()
+    assert talk.reporter.known(claims) == reply.compiled
+    assert not talk.ask(Request(learn={a})).learned
+
+
+def test_no_more_is_known_than_there_is_room_for(talk: Talk, monkeypatch: pytest.MonkeyPatch):
+    """A worker of years does not keep every version there was; what is spoken of is looked up anew."""
+    monkeypatch.setattr(reports, "KNOWN", 2)
+    talk.kernel.define(CHAIN)
+    talk.kernel.start()
+    (first,) = talk.claim()
+    talk.kernel.define({"d": []}, name="q")
+    talk.kernel.start("q")
+
+    reply = talk.ask(talk.report(outcome(first), want=2))
+
+    claims = reply.answer.claims
+    assert sorted(claim.job for claim in claims) == ["b", "d"]
+    assert {job.name for job in reply.compiled.values()} == {"b", "c", "d"}
 
 
 @pytest.mark.parametrize("toward", ["server", "client"])

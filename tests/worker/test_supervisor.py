@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from rush.domain.records import Answer, Claim, CompiledJob, Outcome
 from rush.worker.process import RunnerProcess
 from rush.worker.reports import Reply, Request
 from rush.worker.runner import Greeting
-from rush.worker.supervisor import Limits, Supervisor
+from rush.worker.supervisor import MARK_AFTER, TOLD_AHEAD, Limits, Supervisor
 from rush.worker.template import Template
 from tests.support.project import JOBS
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.process
 
@@ -134,6 +136,7 @@ class Bench:
             isolation=isolation,
             on_lost_contact="continue",
             params=params,
+            pipeline="p",
             version=1,
         )
         self.jobs[token] = job
@@ -271,6 +274,95 @@ def test_a_long_job_is_told_as_begun_before_it_is_over(bench: Bench) -> None:
     bench.over(long)
 
     assert bench.begun.count(long) == 1
+
+
+def test_what_its_runner_has_not_taken_has_not_begun(bench: Bench) -> None:
+    """However long it takes: it is taken for begun when it has been, and can be given back until then."""
+    bench.over(bench.claim("Noop"))
+    (runner,) = bench.supervisor._runners
+    os.kill(runner.pid, signal.SIGSTOP)
+    marks = bench.folder / "marks"
+    waiting = bench.claim("Mark", marks=str(marks), **{"for": str(marks)})
+
+    for _ in range(5):
+        bench.supervisor.wait(2 * MARK_AFTER)
+        bench._listen()
+    bench.supervisor.stop_running(now=True)
+    assert runner.current is None
+    assert bench.begun == []
+
+    bench.supervisor.drain()
+    bench._listen()
+    assert bench.given_back == [waiting]
+    os.kill(runner.pid, signal.SIGCONT)
+    bench.supervisor._stopping = False
+    bench.over(bench.claim("Noop"))
+    assert not marks.exists()
+
+
+def test_what_has_just_been_begun_is_not_given_back(bench: Bench) -> None:
+    """No message tells that it was begun: that its runner has taken it does."""
+    bench.over(bench.claim("Noop"))
+    gate, marks = bench.folder / "gate", bench.folder / "marks"
+    begun = bench.claim("Mark", marks=str(marks), **{"for": str(gate)})
+    wait_for(marks.exists, what="the job to begin")
+    assert bench.supervisor._held[begun].began is None
+
+    bench.supervisor.drain()
+    bench._listen()
+    assert bench.given_back == []
+    gate.touch()
+
+    assert bench.over(begun).state == "Complete"
+    assert marks.read_text() == "x"
+
+
+def test_a_job_was_begun_when_its_runner_says(bench: Bench) -> None:
+    """The outcome has the runner's own instants, which its supervisor had not asked for until then."""
+    before = time.monotonic()
+    over = bench.over(bench.claim("Later"))
+
+    assert over.began is not None
+    assert before < over.began < over.ended < time.monotonic()
+    assert over.ended - over.began >= 0.01
+
+
+def test_runners_are_told_ahead_what_may_come(two: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was looked up together is told together: nothing is told when such a job comes."""
+    posted: list[str] = []
+    post = RunnerProcess.post
+
+    def noted(runner: RunnerProcess, messages: list[Any]) -> None:
+        posted.extend(message[0] for message in messages)
+        post(runner, messages)
+
+    for kind in ("Noop", "Pid"):
+        two.over(two.claim(kind))
+    known = list(two.jobs.values())
+    unknown = [replace(job, id=job.id + 100) for job in known]
+    large = replace(known[0], id=300, params={"much": "x" * TOLD_AHEAD})
+    monkeypatch.setattr(RunnerProcess, "post", noted)
+    two.supervisor.take_in(
+        Reply(request=Request(), answer=Answer(), learned=[*unknown, large, known[0]])
+    )
+    # Each of the two is told what it does not know; what takes too much room is not told ahead.
+    assert posted == ["define", "define"] * 2
+
+    posted.clear()
+    two.jobs[3] = replace(unknown[1], id=102)
+    token = next(two.tokens)
+    two.supervisor.take_over([claim_of(token)._replace(job_id=102)], {102: two.jobs[3]})
+    assert two.over(token).result is not None
+    assert posted == ["job"]
+
+
+def test_a_runner_that_is_roused_waits_on(bench: Bench) -> None:
+    """What may come in a moment may not come: nothing is begun, and the next job is."""
+    bench.over(bench.claim("Noop"))
+    bench.supervisor.rouse()
+
+    assert bench.over(bench.claim("Noop")).state == "Complete"
+    assert len(bench.outcomes) == 2
 
 
 def test_short_jobs_behind_a_long_one_go_to_others(bench: Bench) -> None:

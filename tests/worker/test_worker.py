@@ -9,6 +9,7 @@ import pytest
 
 from rush.config import LoadedSettings, Settings
 from rush.master.master import Master
+from rush.store import held
 from rush.store.database import connect
 from rush.store.session import Session
 from rush.store.wire import Wire
@@ -109,10 +110,28 @@ def bench(shared: Kernel, database: str, tmp_path: Path) -> Iterator[Bench]:
 def test_what_the_master_beside_it_hands_over_is_begun(bench: Bench) -> None:
     """A job that is handed over is run, whether the worker knows what it is or not."""
     for run in (bench.start(), bench.kernel.start()):
-        bench.worker._hand(bench.kernel.assign().handed)
+        bench.worker.hand(bench.kernel.assign().handed)
         bench.settle()
         assert bench.kernel.state(run) == "Complete"
     assert bench.marks == 2
+
+
+def test_what_it_has_learned_is_begun_without_a_look(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first run of a pipeline needs no question when the master has told of it before."""
+    run = bench.start()
+    handed = bench.kernel.assign().handed
+    bench.worker.learn([each.claim.job_id for each in handed])
+    bench.settle()
+    assert bench.marks == 0
+    monkeypatch.setattr(held, "held", None)
+
+    bench.worker.rouse()
+    bench.worker.hand(handed)
+    bench.settle()
+
+    assert (bench.kernel.state(run), bench.marks) == ("Complete", 1)
 
 
 def test_a_hand_over_that_comes_late_begins_nothing_twice(bench: Bench) -> None:
@@ -121,10 +140,10 @@ def test_a_hand_over_that_comes_late_begins_nothing_twice(bench: Bench) -> None:
     handed = bench.kernel.assign().handed
     assert [each.generation for each in handed] == [bench.registration.generation]
 
-    bench.worker._ring()
+    bench.worker.ring()
     bench.settle()
     assert bench.kernel.state(run) == "Complete"
-    bench.worker._hand(handed)
+    bench.worker.hand(handed)
     bench.settle()
 
     assert bench.marks == 1
@@ -136,7 +155,7 @@ def test_what_is_handed_over_to_a_worker_that_stops_goes_back(bench: Bench) -> N
     handed = bench.kernel.assign().handed
     bench.worker.supervisor.drain()
 
-    bench.worker._hand(handed)
+    bench.worker.hand(handed)
     while bench.worker._unsettled(bench.reporter):
         bench.worker._settle(bench.pulse, bench.reporter)
 
@@ -172,7 +191,7 @@ def test_what_a_look_may_have_left_out_is_left_to_the_master(
     rung: list[int] = []
     monkeypatch.setattr(bench.worker, "_ring_master", lambda pulse: rung.append(1))
     bench.start()
-    bench.worker._hand(bench.kernel.assign().handed)
+    bench.worker.hand(bench.kernel.assign().handed)
     bench.settle()
     assert rung == []
 
@@ -180,11 +199,11 @@ def test_what_a_look_may_have_left_out_is_left_to_the_master(
         bench.reporter._line.bands()
         bench.reporter._line.looked(1000, first=None, newest=0)
     bench.kernel.start()
-    bench.worker._hand(bench.kernel.assign().handed)
+    bench.worker.hand(bench.kernel.assign().handed)
     bench.settle()
     assert bench.marks == 2
     assert rung == [1]
 
-    bench.worker._ring()
+    bench.worker.ring()
     bench.settle()
     assert rung == [1]

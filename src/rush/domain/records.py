@@ -30,6 +30,7 @@ class CompiledJob:
     isolation: str
     on_lost_contact: str
     params: dict[str, Any]
+    pipeline: str
     version: int
 
 
@@ -77,10 +78,24 @@ class Handed(NamedTuple):
     since: float
 
 
-class Reach(Protocol):
-    """For how many new jobs a worker has room, or twice as `deep` while nobody else is there."""
+class OwnWorker(Protocol):
+    """The worker in the master's own process, which it tells by calls. None of them waits."""
 
-    def __call__(self, *, deep: bool) -> int: ...
+    def ring(self) -> None:
+        """It has been handed something, and asks what."""
+
+    def hand(self, handed: list[Handed]) -> None:
+        """It has been handed this, and need not ask."""
+
+    def reach(self, *, deep: bool) -> int:
+        """For how many new jobs it has room; twice as `deep` while nobody else is there."""
+        ...
+
+    def rouse(self) -> None:
+        """It may be handed something in a moment."""
+
+    def learn(self, job_ids: list[int]) -> None:
+        """It may be handed these jobs some time, and what comes behind them."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -32,7 +32,7 @@ import psycopg
 from rush.config import Settings
 from rush.descriptors import readable
 from rush.domain.looks import Horizon, Line
-from rush.domain.records import Handed, Reach
+from rush.domain.records import OwnWorker
 from rush.errors import DatabaseError
 from rush.master import assign, finish, requests, retries, waiting
 from rush.master.alerts import Alerts
@@ -58,6 +58,8 @@ LONGEST_PAUSE = 5.0
 FILLED_PAUSE = 0.05
 #: For how long runs are made no faster than that, in seconds.
 PACED_FOR = 0.5
+#: Where more pipelines than this come at once, workers ask what their jobs are when they get some.
+LEARNT_AT_ONCE = 5
 #: More than any worker has.
 NO_ROOM = float("inf")
 
@@ -114,19 +116,9 @@ class Master:
     def leading(self) -> bool:
         return self._term is not None
 
-    def bind(
-        self,
-        own: Registration,
-        *,
-        ring: Callable[[], None],
-        hand: Callable[[list[Handed]], None],
-        reach: Reach,
-    ) -> None:
-        """
-        The worker in this same process: it is told by calls, need not look what it was handed,
-        and says for how many new jobs it has room.
-        """
-        self._own = _Own(own, ring, hand, reach)
+    def bind(self, registration: Registration, worker: OwnWorker) -> None:
+        """The worker in this same process, and how it is registered."""
+        self._own = _Own(registration, worker)
 
     @property
     def wants_room(self) -> float:
@@ -160,7 +152,7 @@ class Master:
                 rest, pause = pause, min(pause * 2, LONGEST_PAUSE)
             if pause > PAUSE and (own := self._own) is not None:
                 # It may have been handed what nobody has told it of.
-                own.ring()
+                own.worker.ring()
             if session is not None and session.connection.closed:
                 session = None
             rung = rest == 0 or self._rest(session, rest)
@@ -209,7 +201,8 @@ class Master:
         round = Round(session=session, term=term, queue_sets=tasks.queue_sets, line=tasks.line)
         self._wants_room = NO_ROOM
         if (own := self._own) is not None:
-            round.own, round.room = own.registration, own.reach(deep=self._alone)
+            round.own, round.room = own.registration, own.worker.reach(deep=self._alone)
+            round.rouse = own.worker.rouse
             if self._alone:
                 # What it has no room for waits, and nobody else could be handed anything.
                 round.queue_sets = []
@@ -243,6 +236,7 @@ class Master:
                 break
             task(round)
             self._tell_workers(round)
+        self._tell_of_compiled(round)
         if round.watchers:
             session.notify(channel(session.schema, "runs"))
         if round.more:
@@ -272,9 +266,9 @@ class Master:
         if (own := self._own) is not None:
             handed = [each for each in round.handed if each.worker_id == own.registration.id]
             if handed:
-                own.hand(handed)
+                own.worker.hand(handed)
             if own.registration.id in round.workers:
-                own.ring()
+                own.worker.ring()
             others.discard(own.registration.id)
         if others:
             schema = round.session.schema
@@ -282,15 +276,19 @@ class Master:
         round.handed.clear()
         round.workers.clear()
 
+    def _tell_of_compiled(self, round: Round) -> None:
+        """The first run of a pipeline need not wait until its worker has asked what the jobs are."""
+        own = self._own
+        if own is not None and 0 < len(round.compiled) <= LEARNT_AT_ONCE:
+            own.worker.learn(round.compiled)
+
 
 @dataclass(frozen=True, slots=True)
 class _Own:
-    """The worker of the master's own process, and what it can be told and asked."""
+    """The worker of the master's own process."""
 
     registration: Registration
-    ring: Callable[[], None]
-    hand: Callable[[list[Handed]], None]
-    reach: Reach
+    worker: OwnWorker
 
 
 class Tasks:

@@ -44,8 +44,8 @@ def _compile_oldest(round: Round, limit: int) -> bool:
     try:
         with round.transaction() as session:
             versions = pipelines.uncompiled(session, limit=limit)
-            for version in versions:
-                _compile(session, version)
+            first_jobs = [_compile(session, version) for version in versions]
+        round.compiled += [job for job in first_jobs if job is not None]
     except (psycopg.DataError, psycopg.IntegrityError, pg.ProgramLimitExceeded) as error:
         log.warning("a definition cannot be stored: %s", error)
         if limit > 1:
@@ -65,7 +65,7 @@ def admit(round: Round) -> bool:
     """
     limit = ADMITTED if round.room < WORTHWHILE else min(ADMITTED, round.room)
     try:
-        with round.sending() as session:
+        with round.sending(meanwhile=round.rouse) as session:
             answer = requests.admit_next(
                 session,
                 limit=limit,
@@ -133,7 +133,8 @@ class Verdicts:
         return bool(self.refused or self.new or self.again or self.cancelled)
 
 
-def _compile(session: Session, version: Any) -> None:
+def _compile(session: Session, version: Any) -> int | None:
+    """Returns the first job of what can run."""
     try:
         definition = read_definition(version.definition, syntax="json")
     except DefinitionError as error:
@@ -141,9 +142,10 @@ def _compile(session: Session, version: Any) -> None:
             "pipeline %s version %s cannot run: %s", version.pipeline, version.version, error
         )
         pipelines.refuse_version(session, version.id, str(error))
-        return
-    pipelines.compile_version(session, version.id, definition)
+        return None
+    first_job = pipelines.compile_version(session, version.id, definition)
     log.info("compiled pipeline %s version %s", version.pipeline, version.version)
+    return first_job
 
 
 def _decide(session: Session, pending: Sequence[Any]) -> bool:

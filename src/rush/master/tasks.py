@@ -12,7 +12,7 @@ statements and commit are one round trip (`Round.sending`).
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -50,6 +50,10 @@ class Round:
     finished_after: int = 0
     #: As many runs were made as the worker has room for, all of them its own; there are more to make.
     filled: bool = False
+    #: The first jobs of versions that were compiled.
+    compiled: list[int] = field(default_factory=list[int])
+    #: Tell the worker of the master's own process that something may come.
+    rouse: Callable[[], None] = lambda: None
     #: A task has left something undone: the next round comes at once.
     more: bool = False
 
@@ -63,9 +67,13 @@ class Round:
                 raise TermOver(f"term {self.term} is over")
 
     @contextmanager
-    def sending(self) -> Generator[Session]:
-        """The same in one round trip, for what looks at no answer before its end."""
+    def sending(self, *, meanwhile: Callable[[], None] = lambda: None) -> Generator[Session]:
+        """
+        The same in one round trip, for what looks at no answer before its end. `meanwhile` is called
+        while the server is at it.
+        """
         with self.session.sending():
             insisted = master_token.insist(self.session, self.term)
             yield self.session
+        meanwhile()
         insisted()

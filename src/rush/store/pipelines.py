@@ -44,12 +44,15 @@ def refuse_version(session: Session, version_id: int, error: str) -> None:
     session.run("refuse_version", version_id=version_id, error=error)
 
 
-def compile_version(session: Session, version_id: int, definition: Definition) -> None:
-    """Store a definition's jobs and edges; what a worker may do by itself is decided in this."""
+def compile_version(session: Session, version_id: int, definition: Definition) -> int | None:
+    """
+    Store a definition's jobs and edges; what a worker may do by itself is decided in this.
+    Returns the id of the first job; None where somebody has compiled it already.
+    """
     compiled = compile_graph(definition)
     nodes = compiled.jobs
     jobs = [definition.jobs[node.position] for node in nodes]
-    session.one(
+    row = session.one(
         "compile_version",
         version_id=version_id,
         roots=sum(not node.predecessors for node in nodes),
@@ -72,3 +75,4 @@ def compile_version(session: Session, version_id: int, definition: Definition) -
         from_positions=array(node.position for node in nodes for _ in node.successors),
         to_positions=array(successor for node in nodes for successor in node.successors),
     )
+    return row.first

@@ -8,30 +8,32 @@ the runner and not begun.
 
     supervisor                                       runner
     ["define", job_id, job]     ── socket ──▶        keeps what is the same in all attempts
+    ["rouse"]                   ── socket ──▶        is awake, if it had nothing to do
     ["job", token, body]        ── socket ──▶        keeps the body until its token comes
     token                       ── baton  ──▶        takes one token: begins that job
-                                ◀── socket ──        ["begin", token, at]
                                 ◀── socket ──        ["log", token, at, level, text] …
-                                ◀── socket ──        ["end", token, at, outcome, next token]
+                                ◀── socket ──        ["end", token, [began, at], outcome, next token]
 
 The body goes before its token, and tokens come in the order of their bodies. A token
 is read by exactly one of the two, since the kernel gives each eight bytes of a pipe to
 one reader. So the supervisor takes back what has not begun by reading the baton itself,
 whatever the runner is doing, and it cannot be wrong about what has: a job is begun when
-its token is neither in the pipe nor ended. At most one job is begun at a time. A runner
-that finds a token behind the one that has ended begins it at once, and says so in the
-same message.
+its token is neither in the pipe nor ended. At most one job is begun at a time, and no
+message tells of it: nearly all are over before anybody asks. A runner that finds a token
+behind the one that has ended begins it at once, and says so in the same message.
 
 Instants are seconds on the monotonic clock, which all processes of a machine share.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-import select
 import socket
 import struct
+import termios
+from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -150,7 +152,7 @@ class Baton:
         os.write(self.writing, b"".join(map(_TOKEN.pack, tokens)))
 
     def take(self) -> int | None:
-        """The next token, if there is one now."""
+        """The next token, if there is one now. Raises EOFError when the supervisor has closed the pipe."""
         try:
             data = os.read(self.reading, _TOKEN.size)
         except BlockingIOError:
@@ -160,13 +162,11 @@ class Baton:
         (token,) = _TOKEN.unpack(data)
         return token
 
-    def wait(self) -> int:
-        """The next token, waiting for it. Raises EOFError when the supervisor has closed the pipe."""
-        while (token := self.take()) is None:
-            poll = select.poll()
-            poll.register(self.reading, select.POLLIN)
-            poll.poll()
-        return token
+    def waiting(self) -> int:
+        """How many tokens nobody has taken yet."""
+        size = array("i", [0])
+        fcntl.ioctl(self.reading, termios.FIONREAD, size)
+        return size[0] // _TOKEN.size
 
     def take_back(self) -> list[int]:
         """All tokens that nobody has taken: they will not be begun."""

@@ -56,7 +56,7 @@ class RunnerProcess:
         self.post([["greeting", greeting]])
         #: Given to this runner and not ended, in order.
         self.tokens: dict[int, None] = {}
-        #: The job that it runs, and since when.
+        #: The job that it is known to run, and since when.
         self.current: int | None = None
         self._since = 0.0
         self.jobs = 0
@@ -127,6 +127,12 @@ class RunnerProcess:
         for token in tokens:
             self.tokens.pop(token, None)
         return tokens
+
+    def has_begun(self) -> bool:
+        """Whether it has taken what it was given while it had nothing to do, which nobody has noted."""
+        return (
+            self.current is None and bool(self.tokens) and self._baton.waiting() < len(self.tokens)
+        )
 
     def begin(self, token: int, at: float) -> None:
         self.current = token

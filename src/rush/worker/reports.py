@@ -47,6 +47,9 @@ log = logging.getLogger("rush.worker")
 #: Errors that pass: the statement is said again on the same connection.
 PASSING = (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable, pg.QueryCanceled)
 
+#: Of so many jobs is known what they are, before all that is forgotten and asked anew.
+KNOWN = 20_000
+
 
 @dataclass(slots=True, kw_only=True)
 class Request:
@@ -68,13 +71,22 @@ class Request:
     #: The database has failed over since this was begun: what it says is held and is not known
     #: here may have been over already.
     failed_over: bool = False
+    #: Ask what these jobs are, which may be handed over some time.
+    learn: set[int] = field(default_factory=set[int])
     #: Ask for the results of these runs, by the token of the job that wants them.
     results_of: dict[int, int] = field(default_factory=dict[int, int])
 
     @property
     def only_reports(self) -> bool:
         """Nothing but outcomes and a claim: one round trip."""
-        return not (self.begun or self.logs or self.given_back or self.ask_held or self.results_of)
+        return not (
+            self.begun
+            or self.logs
+            or self.given_back
+            or self.ask_held
+            or self.learn
+            or self.results_of
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,6 +101,8 @@ class Reply:
     results: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
     #: What the jobs are of which it speaks.
     compiled: Mapping[int, CompiledJob] = field(default_factory=dict[int, CompiledJob])
+    #: Those among them that were not known before.
+    learned: Sequence[CompiledJob] = ()
 
 
 @dataclass(slots=True)
@@ -304,7 +318,9 @@ class Reporter:
             reply.held = self._held(session, request)
         for token, run_id in request.results_of.items():
             reply.results[token] = store.results_before(session, run_id)
-        reply.compiled = self._look_up(session, [*reply.answer.claims, *(reply.held or ())])
+        claims = [*reply.answer.claims, *(reply.held or ())]
+        reply.learned = self._learn(session, request.learn | {claim.job_id for claim in claims})
+        reply.compiled = self._compiled
         return reply
 
     def _held(self, session: Wire, request: Request) -> list[Claim]:
@@ -367,12 +383,16 @@ class Reporter:
         known = store.archived(session, [outcome.claim for outcome in doubtful])
         return [outcome for outcome in doubtful if outcome.claim.token not in known]
 
-    def _look_up(self, session: Wire, claims: Sequence[Claim]) -> Mapping[int, CompiledJob]:
-        missing = {claim.job_id for claim in claims} - self._compiled.keys()
-        if missing:
-            for job in store.compiled_jobs(session, missing):
-                self._compiled[job.id] = job
-        return self._compiled
+    def _learn(self, session: Wire, job_ids: set[int]) -> Sequence[CompiledJob]:
+        """See to it that these jobs are known. Returns those that were not."""
+        missing = job_ids - self._compiled.keys()
+        if not missing:
+            return ()
+        if len(self._compiled) > KNOWN:
+            self._compiled, missing = {}, job_ids
+        learned = store.compiled_jobs(session, missing)
+        self._compiled |= {job.id: job for job in learned}
+        return learned
 
 
 class Backoff:

@@ -31,6 +31,7 @@ from pathlib import Path
 from types import CoroutineType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
+from rush.descriptors import readable
 from rush.jobs.loader import Loader, NotLoaded
 from rush.worker.channel import Baton, Channel, Message
 
@@ -233,8 +234,13 @@ class Runner:
             token = self._wait() if following is None else following
 
     def _wait(self) -> int:
-        token = self.baton.wait()
-        self._send(["begin", token, time.monotonic()])
+        """The next token. What comes on the wire until then is read while there is time."""
+        while (token := self.baton.take()) is None:
+            if self.channel.fileno() in readable((self.baton.reading, self.channel.fileno())):
+                for message in self.channel.incoming():
+                    self._keep(message)
+                if self.channel.closed:
+                    raise EOFError
         return token
 
     def ask(self, what: str, token: int) -> Any:
@@ -308,7 +314,7 @@ class Runner:
                     stream.flush()
             attempt.close()
             self.current = None
-        return ["end", token, time.monotonic(), outcome]
+        return ["end", token, (attempt.began, time.monotonic()), outcome]
 
     def _outcome(self, attempt: Attempt) -> dict[str, Any] | None:
         """How an attempt has ended; None: complete, and there is no more to say."""

@@ -18,6 +18,8 @@ monotonic.
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
 import logging
 import selectors
 import signal
@@ -31,6 +33,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rush.descriptors import readable
 from rush.domain.records import Claim, CompiledJob, LogPart, Outcome
 from rush.logs import job_lines, utc_second
+from rush.worker.channel import Message
 from rush.worker.process import RunnerProcess
 from rush.worker.reports import Reply, Request
 
@@ -56,6 +59,8 @@ AHEAD = 0.030
 LINGER = 0.001
 #: No runner holds more jobs ahead than this.
 AHEAD_LIMIT = 250
+#: Runners are told what jobs are that may come, as long as their parameters are no larger than this together.
+TOLD_AHEAD = 100_000
 #: So many tokens may be committed before one that was drawn earlier, and it is heard of at once.
 LATE = 10_000
 #: Lines of a job that goes on are kept in the database this often.
@@ -88,6 +93,8 @@ class Held:
     job: CompiledJob
     queued_at: float
     runner: RunnerProcess | None = None
+    handed_at: float | None = None
+    #: When it was begun, as far as that is known: one that has been handed over may have been.
     began: float | None = None
     marked: bool = False
     ending: Ending | None = None
@@ -272,12 +279,19 @@ class Supervisor:
                 failed_over=reply.request.failed_over,
             )
         self._dispatch()
+        self._tell_runners(reply.learned)
 
     def take_over(self, claims: Sequence[Claim], compiled: Mapping[int, CompiledJob]) -> None:
         """Take in what the master has handed over."""
         for claim in claims:
             self._accept(claim, compiled)
         self._dispatch()
+
+    def rouse(self) -> None:
+        """Something may come in a moment: the runner that would get it wakes up meanwhile."""
+        runner = next((each for each in self._runners if each.takes and each.free), None)
+        if runner is not None:
+            runner.post([["rouse"]])
 
     def let_go(self) -> None:
         """Forget all that is held, and kill what runs: this registration is over."""
@@ -425,20 +439,25 @@ class Supervisor:
             self._define(runner, held)
             batches.setdefault(runner, []).append(held)
         for runner, jobs in batches.items():
+            now = time.monotonic()
+            for held in jobs:
+                held.handed_at = now
             runner.hand_over([(held.claim.token, self._body(held)) for held in jobs])
             self._listen(runner)
 
     def _define(self, runner: RunnerProcess, held: Held) -> None:
         """Tell a runner once what a job is; every attempt at it then needs a few numbers only."""
-        if runner.knows(held.job.id):
-            return
-        defined: Defined = {
-            "pipeline": held.claim.pipeline,
-            "job": held.job.name,
-            "class_name": held.job.class_name,
-            "params": held.job.params,
-        }
-        runner.post([["define", held.job.id, defined]])
+        if not runner.knows(held.job.id):
+            runner.post([_definition(held.job)])
+
+    def _tell_runners(self, jobs: Sequence[CompiledJob]) -> None:
+        """The same ahead, of jobs that will probably come, while nobody waits for it."""
+        sizes = itertools.accumulate(len(json.dumps(job.params)) for job in jobs)
+        ahead = [job for job, size in zip(jobs, sizes, strict=True) if size < TOLD_AHEAD]
+        for runner in self._runners:
+            if unknown := [_definition(job) for job in ahead if not runner.knows(job.id)]:
+                runner.post(unknown)
+                self._listen(runner)
 
     def _body(self, held: Held) -> Body:
         claim = held.claim
@@ -464,8 +483,6 @@ class Supervisor:
             elif kind == "log":
                 if (held := self._held.get(token)) is not None:
                     self._log(held, *rest)
-            elif kind == "begin":
-                self._begun(runner, token, *rest)
             elif kind == "progress":
                 if token in self._held:
                     self._progress = self._progress | {token: rest}
@@ -489,6 +506,14 @@ class Supervisor:
             elif held.logged <= self.limits.max_log_bytes:
                 self._log(held, time.monotonic(), "INFO", text[: self.limits.max_log_line])
 
+    def _note_begun(self, runner: RunnerProcess) -> None:
+        """A runner that had nothing to do takes what it is handed, and says nothing of it."""
+        if runner.has_begun():
+            token = next(iter(runner.tokens))
+            held = self._held.get(token)
+            handed_at = held.handed_at if held is not None else None
+            self._begun(runner, token, handed_at or time.monotonic())
+
     def _begun(self, runner: RunnerProcess, token: int, at: float) -> None:
         runner.begin(token, at)
         held = self._held.get(token)
@@ -504,16 +529,18 @@ class Supervisor:
         self,
         runner: RunnerProcess,
         token: int,
-        at: float,
+        span: tuple[float, float],
         ended: dict[str, Any] | None,
         following: int | None,
     ) -> None:
         """A job has ended; None: it is complete, and there is no more to say."""
+        began, at = span
         runner.end(token)
         held = self._held.get(token)
         if held is not None:
-            if held.began is not None:
-                self._mean += 0.2 * (max(at - held.began, 0.00005) - self._mean)
+            if held.began is None:
+                held.began = began
+            self._mean += 0.2 * (max(at - began, 0.00005) - self._mean)
             self._judge(held, at, ended or COMPLETE)
             runner.jobs += 1
         if following is not None:
@@ -601,6 +628,9 @@ class Supervisor:
 
     def _keep_time(self, now: float) -> None:
         for runner in self._runners:
+            since = self._handed_at(runner)
+            if since is not None and now - since >= MARK_AFTER:
+                self._note_begun(runner)
             held = self._held.get(runner.current) if runner.current is not None else None
             if held is None or held.began is None:
                 continue
@@ -634,10 +664,21 @@ class Supervisor:
     def _all_long(self) -> bool:
         return all(r.long_running(LONG) or not r.takes for r in self._runners)
 
+    def _handed_at(self, runner: RunnerProcess) -> float | None:
+        """Since when a runner has something to begin, if it is not known to have done so."""
+        if runner.current is not None or not runner.tokens:
+            return None
+        held = self._held.get(next(iter(runner.tokens)))
+        return None if held is None else held.handed_at
+
     def _next_due(self) -> float | None:
         now = time.monotonic()
         due: list[float] = []
         for runner in self._runners:
+            since = self._handed_at(runner)
+            if since is not None:
+                # Or later, where a runner takes its time to start.
+                due.append(max(since + MARK_AFTER, now + (now - since) / 4))
             held = self._held.get(runner.current) if runner.current is not None else None
             if held is None or held.began is None:
                 continue
@@ -765,12 +806,13 @@ class Supervisor:
             self._give_back(self._queue.popleft())
 
     def _take_back(self, runner: RunnerProcess) -> None:
-        """What lies in a runner's pipe is queued again, in its old order."""
+        """What lies in a runner's pipe is queued again, in its old order. The rest has been begun."""
         for token in reversed(runner.take_back()):
             held = self._held.get(token)
             if held is not None:
-                held.runner = None
+                held.runner = held.handed_at = None
                 self._queue.appendleft(held)
+        self._note_begun(runner)
 
     # Lines --------------------------------------------------------------------------
 
@@ -843,6 +885,16 @@ class Supervisor:
         self._selector.unregister(runner.output_descriptor)
         self._runners.remove(runner)
         runner.close()
+
+
+def _definition(job: CompiledJob) -> Message:
+    defined: Defined = {
+        "pipeline": job.pipeline,
+        "job": job.name,
+        "class_name": job.class_name,
+        "params": job.params,
+    }
+    return ["define", job.id, defined]
 
 
 def _storable(text: str | None) -> str | None:

@@ -29,7 +29,7 @@ from typing import Protocol
 
 import rush
 from rush.config import LoadedSettings
-from rush.domain.records import Handed, Reach
+from rush.domain.records import Handed, OwnWorker
 from rush.errors import ConfigurationError
 from rush.store import workers
 from rush.store.session import Session, channel
@@ -62,14 +62,7 @@ class Master(Leader, Protocol):
     @property
     def refused(self) -> int: ...
 
-    def bind(
-        self,
-        own: Registration,
-        *,
-        ring: Callable[[], None],
-        hand: Callable[[list[Handed]], None],
-        reach: Reach,
-    ) -> None: ...
+    def bind(self, registration: Registration, worker: OwnWorker) -> None: ...
 
 
 class Worker:
@@ -104,6 +97,9 @@ class Worker:
         self._reload = False
         #: What the master in this same process has handed over.
         self._handed: deque[Handed] = deque()
+        #: It may hand something over in a moment; and of these jobs some time.
+        self._roused = False
+        self._to_learn: deque[int] = deque()
         #: When an answer about what is held was last heard.
         self._looked_at = 0.0
         self._over: Registration | None = None
@@ -136,7 +132,7 @@ class Worker:
             registration = self._registration
             assert registration is not None
             reporter = Reporter(lambda: self._wire("reports"), registration, self._wake)
-            self._bind(registration)
+            self._master.bind(registration, self)
             self.supervisor.start()
             reporter.start()
             pulse.start()
@@ -180,9 +176,12 @@ class Worker:
             self.supervisor.reload()
         if now >= pulse.trusted_until:
             self.supervisor.end_lost_contact()
+        if self._roused:
+            self._roused = False
+            self.supervisor.rouse()
         if self._handed:
             self._take_over(reporter)
-        if self._reach(deep=True) >= self._master.wants_room or (
+        if self.reach(deep=True) >= self._master.wants_room or (
             self._master.wants_room < float("inf") and self.supervisor.idle()
         ):
             self._master.ring()
@@ -212,12 +211,15 @@ class Worker:
             return
         takes = claim and time.monotonic() < pulse.trusted_until
         hungry = takes and self.supervisor.room() > 0
-        if not (self._rung or self.supervisor.has_news() or (self._ready and hungry)):
+        if not (
+            self._rung or self._to_learn or self.supervisor.has_news() or (self._ready and hungry)
+        ):
             return
         # Taken before it is acted on: a bell that rings meanwhile rings for the next time.
         rung, self._rung = self._rung, False
         request = self.supervisor.news()
         request.ask_held = rung
+        request.learn = {self._to_learn.popleft() for _ in range(len(self._to_learn))}
         if rung:
             request.held_after = self.supervisor.held_after
         if not takes:
@@ -276,7 +278,7 @@ class Worker:
         registration, self._over = self._over, None
         assert registration is not None
         self._registration = registration
-        self._bind(registration)
+        self._master.bind(registration, self)
         self.supervisor.let_go()
         self._outlived = reporter.busy
         reporter.registration = registration
@@ -317,20 +319,26 @@ class Worker:
         self.supervisor.wait(0.1)
         self._hear(pulse, reporter)
 
-    def _bind(self, registration: Registration) -> None:
-        self._master.bind(registration, ring=self._ring, hand=self._hand, reach=self._reach)
-
-    def _reach(self, *, deep: bool) -> int:
-        return max(0, self.supervisor.reach(deep=deep) - len(self._handed))
-
     # From other threads and from signals --------------------------------------------------
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
         self._rung = True
         self._wake()
 
-    def _hand(self, handed: list[Handed]) -> None:
+    def hand(self, handed: list[Handed]) -> None:
         self._handed.extend(handed)
+        self._wake()
+
+    def reach(self, *, deep: bool) -> int:
+        return max(0, self.supervisor.reach(deep=deep) - len(self._handed))
+
+    def rouse(self) -> None:
+        if not self.supervisor.holding:
+            self._roused = True
+            self._wake()
+
+    def learn(self, job_ids: list[int]) -> None:
+        self._to_learn.extend(job_ids)
         self._wake()
 
     def _is_over(self, registration: Registration) -> None:
@@ -378,7 +386,7 @@ class Worker:
                 poll=self._settings.poll_interval,
             ),
             self._master,
-            on_bell=self._ring,
+            on_bell=self.ring,
             on_over=self._is_over,
             on_clock=self.supervisor.set_clock,
             on_reload=self._asked_to_reload,

@@ -334,7 +334,7 @@ SELECT a.token
 -- What jobs of pipeline versions are, and some that come behind them: these will be asked for
 -- next. It never changes, so workers keep it.
 SELECT j.id, j.name, j.class_name, j.timeout_seconds, j.retry_limit, j.isolation, j.on_lost_contact,
-       j.params, v.version
+       j.params, v.pipeline, v.version
   FROM (SELECT version_id, min(position) AS first, max(position) + 100 AS last
           FROM rush.pipeline_job
          WHERE id = ANY(%(job_ids)s::bigint[])

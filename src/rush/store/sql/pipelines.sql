@@ -45,7 +45,7 @@ UPDATE rush.pipeline_version SET compiled_at = statement_timestamp(), error = %(
  WHERE id = %(version_id)s AND compiled_at IS NULL;
 
 -- name: compile_version :one
--- Store the compiled jobs and edges of a version; positions become ids.
+-- Store the compiled jobs and edges of a version; positions become ids. Tells the first job.
 WITH version AS (
     UPDATE rush.pipeline_version SET compiled_at = statement_timestamp(), roots = %(roots)s, error = NULL
      WHERE id = %(version_id)s AND compiled_at IS NULL
@@ -74,4 +74,4 @@ WITH version AS (
       JOIN numbered a ON a.position = e.a
       JOIN numbered b ON b.position = e.b
 )
-SELECT count(*) AS jobs FROM jobs;
+SELECT min(id) AS first FROM jobs;
