@@ -195,6 +195,10 @@ def claim_of(token: int, *, cancelling: bool = False) -> Claim:
     )
 
 
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
@@ -281,6 +285,7 @@ def test_what_its_runner_has_not_taken_has_not_begun(bench: Bench) -> None:
     bench.over(bench.claim("Noop"))
     (runner,) = bench.supervisor._runners
     os.kill(runner.pid, signal.SIGSTOP)
+    wait_for(lambda: is_stopped(runner.pid), what="the runner to stop")
     marks = bench.folder / "marks"
     waiting = bench.claim("Mark", marks=str(marks), **{"for": str(marks)})
 
@@ -289,7 +294,7 @@ def test_what_its_runner_has_not_taken_has_not_begun(bench: Bench) -> None:
         bench._listen()
     bench.supervisor.stop_running(now=True)
     assert runner.current is None
-    assert bench.begun == []
+    assert waiting not in bench.begun
 
     bench.supervisor.drain()
     bench._listen()
@@ -314,6 +319,35 @@ def test_what_has_just_been_begun_is_not_given_back(bench: Bench) -> None:
     gate.touch()
 
     assert bench.over(begun).state == "Complete"
+    assert marks.read_text() == "x"
+
+
+def test_what_has_just_been_begun_ends_with_its_worker(bench: Bench) -> None:
+    """A worker that stops at once ends it, though nobody has noted yet that it runs."""
+    bench.over(bench.claim("Noop"))
+    gate, marks = bench.folder / "gate", bench.folder / "marks"
+    begun = bench.claim("Mark", marks=str(marks), **{"for": str(gate)})
+    wait_for(marks.exists, what="the job to begin")
+
+    bench.supervisor.drain()
+    bench.supervisor.stop_running(now=True)
+
+    bench.until(lambda: bench.given_back == [begun])
+    assert begun not in bench.outcomes
+
+
+def test_what_has_just_been_begun_is_killed_when_it_is_let_go(bench: Bench) -> None:
+    """A registration that is over has begun it a moment ago: it does not go on beside the next one."""
+    bench.over(bench.claim("Noop"))
+    gate, marks = bench.folder / "gate", bench.folder / "marks"
+    bench.claim("Mark", marks=str(marks), **{"for": str(gate)})
+    wait_for(marks.exists, what="the job to begin")
+    (runner,) = bench.supervisor._runners
+
+    bench.supervisor.let_go()
+
+    assert runner.killed
+    assert bench.over(bench.claim("Noop")).state == "Complete"
     assert marks.read_text() == "x"
 
 

@@ -128,11 +128,14 @@ class RunnerProcess:
             self.tokens.pop(token, None)
         return tokens
 
+    @property
+    def has_something_to_begin(self) -> bool:
+        """It had nothing to do when it was given something, and is not known to have begun it."""
+        return self.current is None and bool(self.tokens)
+
     def has_begun(self) -> bool:
-        """Whether it has taken what it was given while it had nothing to do, which nobody has noted."""
-        return (
-            self.current is None and bool(self.tokens) and self._baton.waiting() < len(self.tokens)
-        )
+        """Whether it has taken the first of what it was given."""
+        return self._baton.waiting() < len(self.tokens)
 
     def begin(self, token: int, at: float) -> None:
         self.current = token

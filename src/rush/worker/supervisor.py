@@ -93,8 +93,9 @@ class Held:
     job: CompiledJob
     queued_at: float
     runner: RunnerProcess | None = None
-    handed_at: float | None = None
-    #: When it was begun, as far as that is known: one that has been handed over may have been.
+    #: With a runner, and not begun at that time. It may have been since then.
+    untaken_at: float | None = None
+    #: When it was begun, as far as that is known.
     began: float | None = None
     marked: bool = False
     ending: Ending | None = None
@@ -441,7 +442,7 @@ class Supervisor:
         for runner, jobs in batches.items():
             now = time.monotonic()
             for held in jobs:
-                held.handed_at = now
+                held.untaken_at = now
             runner.hand_over([(held.claim.token, self._body(held)) for held in jobs])
             self._listen(runner)
 
@@ -508,11 +509,16 @@ class Supervisor:
 
     def _note_begun(self, runner: RunnerProcess) -> None:
         """A runner that had nothing to do takes what it is handed, and says nothing of it."""
+        if not runner.has_something_to_begin:
+            return
+        token = next(iter(runner.tokens))
+        held = self._held.get(token)
+        now = time.monotonic()
         if runner.has_begun():
-            token = next(iter(runner.tokens))
-            held = self._held.get(token)
-            handed_at = held.handed_at if held is not None else None
-            self._begun(runner, token, handed_at or time.monotonic())
+            at = held.untaken_at if held is not None else None
+            self._begun(runner, token, now if at is None else at)
+        elif held is not None:
+            held.untaken_at = now
 
     def _begun(self, runner: RunnerProcess, token: int, at: float) -> None:
         runner.begin(token, at)
@@ -628,7 +634,7 @@ class Supervisor:
 
     def _keep_time(self, now: float) -> None:
         for runner in self._runners:
-            since = self._handed_at(runner)
+            since = self._untaken_at(runner)
             if since is not None and now - since >= MARK_AFTER:
                 self._note_begun(runner)
             held = self._held.get(runner.current) if runner.current is not None else None
@@ -664,21 +670,20 @@ class Supervisor:
     def _all_long(self) -> bool:
         return all(r.long_running(LONG) or not r.takes for r in self._runners)
 
-    def _handed_at(self, runner: RunnerProcess) -> float | None:
-        """Since when a runner has something to begin, if it is not known to have done so."""
-        if runner.current is not None or not runner.tokens:
+    def _untaken_at(self, runner: RunnerProcess) -> float | None:
+        """When a runner had something to begin and had not done so, if no more is known."""
+        if not runner.has_something_to_begin:
             return None
         held = self._held.get(next(iter(runner.tokens)))
-        return None if held is None else held.handed_at
+        return None if held is None else held.untaken_at
 
     def _next_due(self) -> float | None:
         now = time.monotonic()
         due: list[float] = []
         for runner in self._runners:
-            since = self._handed_at(runner)
+            since = self._untaken_at(runner)
             if since is not None:
-                # Or later, where a runner takes its time to start.
-                due.append(max(since + MARK_AFTER, now + (now - since) / 4))
+                due.append(since + MARK_AFTER)
             held = self._held.get(runner.current) if runner.current is not None else None
             if held is None or held.began is None:
                 continue
@@ -810,7 +815,7 @@ class Supervisor:
         for token in reversed(runner.take_back()):
             held = self._held.get(token)
             if held is not None:
-                held.runner = held.handed_at = None
+                held.runner = held.untaken_at = None
                 self._queue.appendleft(held)
         self._note_begun(runner)
 
