@@ -61,6 +61,28 @@ class Mark(Job):
             time.sleep(0.002)
 
 
+class Haunt(Job):
+    """Leaves threads behind that ask, and go on asking."""
+
+    def run(self):
+        from threading import Event, Thread
+        asked = Event()
+
+        def ask():
+            while True:
+                asked.set()
+                try:
+                    self.results
+                except RuntimeError:
+                    while not self.cancelled():
+                        time.sleep(0.001)
+                    time.sleep(0.001)
+
+        for _ in range(2):
+            Thread(target=ask, daemon=True).start()
+        asked.wait()
+
+
 class Wait(Job):
     """Waits until a file is there."""
 
@@ -349,6 +371,30 @@ def test_what_has_just_been_begun_is_killed_when_it_is_let_go(bench: Bench) -> N
     assert runner.killed
     assert bench.over(bench.claim("Noop")).state == "Complete"
     assert marks.read_text() == "x"
+
+
+def test_what_lay_behind_is_let_go_too(bench: Bench) -> None:
+    """What a runner had ahead when its registration was over is begun by nobody here."""
+    for _ in range(20):
+        bench.over(bench.claim("Noop"))
+    gate, marks = bench.folder / "gate", bench.folder / "marks"
+    long = bench.claim("Wait", **{"for": str(gate)})
+    bench.claim("Mark", marks=str(marks), **{"for": str(gate)})
+    bench.until(lambda: bench.supervisor._runners[0].current == long)
+
+    bench.supervisor.let_go()
+
+    assert bench.over(bench.claim("Noop")).state == "Complete"
+    assert not marks.exists()
+
+
+def test_threads_that_ask_on_take_nothing_from_the_jobs_that_follow(bench: Bench) -> None:
+    """Their job is over, and nobody answers: what comes on the wire finds whom it is for."""
+    bench.over(bench.claim("Haunt"))
+    first = bench.over(bench.claim("Pid"))
+
+    for _ in range(50):
+        assert bench.over(bench.claim("Pid")).result == first.result
 
 
 def test_a_job_was_begun_when_its_runner_says(bench: Bench) -> None:

@@ -9,9 +9,12 @@ the runner and not begun.
     supervisor                                       runner
     ["define", job_id, job]     ── socket ──▶        keeps what is the same in all attempts
     ["rouse"]                   ── socket ──▶        is awake, if it had nothing to do
+    ["answer", token, answer, problem] ─ socket ▶    has what it has asked for, or why not
+    ["cancel", token]           ── socket ──▶        knows that its job is not wanted any more
     ["job", token, body]        ── socket ──▶        keeps the body until its token comes
     token                       ── baton  ──▶        takes one token: begins that job
                                 ◀── socket ──        ["log", token, at, level, text] …
+                                ◀── socket ──        ["ask", token, what], ["progress", token, done, total]
                                 ◀── socket ──        ["end", token, [began, at], outcome, next token]
 
 The body goes before its token, and tokens come in the order of their bodies. A token

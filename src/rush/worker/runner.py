@@ -25,7 +25,6 @@ import sys
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from types import CoroutineType, FrameType, TracebackType
@@ -34,6 +33,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 from rush.descriptors import readable
 from rush.jobs.loader import Loader, NotLoaded
 from rush.worker.channel import Baton, Channel, Message
+from rush.worker.inbox import Inbox
 
 if TYPE_CHECKING:
     import psycopg
@@ -217,9 +217,7 @@ class Runner:
         self.project = Path(self.greeting["project"])
         self.loader = Loader(self.project, self.greeting["allowed_modules"])
         self.current: Attempt | None = None
-        self._bodies: deque[Message] = deque()
-        self._defined: dict[int, Defined] = {}
-        self._cancelled: set[int] = set()
+        self._inbox = Inbox(channel)
         self._sending = threading.RLock()
         self._progress_at = 0.0
 
@@ -227,7 +225,7 @@ class Runner:
         surroundings = Surroundings(self.project)
         token = self._wait()
         while True:
-            ended = self._perform(token, self._body(token))
+            ended = self._perform(token, self._inbox.body(token))
             surroundings.restore()
             following = self.baton.take()
             self._send([*ended, following])
@@ -236,29 +234,28 @@ class Runner:
     def _wait(self) -> int:
         """The next token. What comes on the wire until then is read while there is time."""
         while (token := self.baton.take()) is None:
-            if self.channel.fileno() in readable((self.baton.reading, self.channel.fileno())):
-                for message in self.channel.incoming():
-                    self._keep(message)
+            if readable((self.baton.reading, *self._inbox.descriptors)) != {self.baton.reading}:
+                self._inbox.look()
                 if self.channel.closed:
                     raise EOFError
         return token
 
     def ask(self, what: str, token: int) -> Any:
         """Ask the supervisor something and wait for the answer. Raises RuntimeError with its reason."""
+        if self._is_over(token):
+            raise RuntimeError("this attempt is over")
         self._send(["ask", token, what])
-        while True:
-            message = self.channel.receive()
-            if message[0] == "answer":
-                _, answer, problem = message
-                if problem is not None:
-                    raise RuntimeError(problem)
-                return answer
-            self._keep(message)
+        answer, problem = self._inbox.answer(token)
+        if problem is not None:
+            raise RuntimeError(problem)
+        return answer
 
     def is_cancelled(self, token: int) -> bool:
-        for message in self.channel.incoming():
-            self._keep(message)
-        return token in self._cancelled
+        return self._is_over(token) or self._inbox.is_cancelled(token)
+
+    def _is_over(self, token: int) -> bool:
+        """Whether it is a thread that speaks which an attempt has left behind."""
+        return self.current is None or self.current.token != token
 
     def note_progress(self, token: int, done: float, total: float | None) -> None:
         now = time.monotonic()
@@ -286,25 +283,8 @@ class Runner:
         with self._sending:
             self.channel.send(message)
 
-    def _body(self, token: int) -> Body:
-        """The body of a token. Those before it were taken back, and will not come."""
-        while True:
-            message = self._bodies.popleft() if self._bodies else self.channel.receive()
-            if message[0] == "job" and message[1] == token:
-                return message[2]
-            if message[0] != "job":
-                self._keep(message)
-
-    def _keep(self, message: Message) -> None:
-        if message[0] == "job":
-            self._bodies.append(message)
-        elif message[0] == "define":
-            self._defined[message[1]] = message[2]
-        elif message[0] == "cancel":
-            self._cancelled.add(message[1])
-
     def _perform(self, token: int, body: Body) -> Message:
-        attempt = self.current = Attempt(self, token, self._defined[body[0]], body)
+        attempt = self.current = Attempt(self, token, self._inbox.defined[body[0]], body)
         try:
             outcome = self._outcome(attempt)
         finally:
@@ -314,6 +294,7 @@ class Runner:
                     stream.flush()
             attempt.close()
             self.current = None
+            self._inbox.forget(token)
         return ["end", token, (attempt.began, time.monotonic()), outcome]
 
     def _outcome(self, attempt: Attempt) -> dict[str, Any] | None:

@@ -262,7 +262,7 @@ class Supervisor:
         for token, results in reply.results.items():
             held = self._held.get(token)
             if held is not None and held.runner is not None:
-                held.runner.post([["answer", results, None]])
+                held.runner.post([["answer", token, results, None]])
         self.refused += len(reply.overtaken)
         for outcome in reply.overtaken:
             log.warning(
@@ -296,12 +296,13 @@ class Supervisor:
 
     def let_go(self) -> None:
         """Forget all that is held, and kill what runs: this registration is over."""
-        self._queue.clear()
         for held in list(self._held.values()):
             if held.runner is None or held.began is None:
                 self._drop(held)
             else:
                 self._end(held, "overtaken", now=True)
+        # Now, not before: what lay behind those that were ended has come back.
+        self._queue.clear()
         self._request = Request()
         # They have been greeted with the generation that is over.
         self.reload()
@@ -321,6 +322,8 @@ class Supervisor:
 
     def stop_running(self, *, now: bool) -> None:
         """End what still runs and give it back; `now` without grace."""
+        for runner in self._runners:
+            self._note_begun(runner)
         for held in list(self._held.values()):
             if held.began is not None:
                 self._end(held, "stopping", now=now)
@@ -456,6 +459,9 @@ class Supervisor:
         sizes = itertools.accumulate(len(json.dumps(job.params)) for job in jobs)
         ahead = [job for job, size in zip(jobs, sizes, strict=True) if size < TOLD_AHEAD]
         for runner in self._runners:
+            if not runner.takes or runner.unsent:
+                # It does not listen now, and is told when one of them comes.
+                continue
             if unknown := [_definition(job) for job in ahead if not runner.knows(job.id)]:
                 runner.post(unknown)
                 self._listen(runner)
@@ -595,7 +601,7 @@ class Supervisor:
     def _asked(self, runner: RunnerProcess, token: int) -> None:
         held = self._held.get(token)
         if held is None:
-            runner.post([["answer", None, "this attempt is over"]])
+            runner.post([["answer", token, None, "this attempt is over"]])
         else:
             self._request.results_of[token] = held.claim.run_id
 
@@ -675,7 +681,8 @@ class Supervisor:
         if not runner.has_something_to_begin:
             return None
         held = self._held.get(next(iter(runner.tokens)))
-        return None if held is None else held.untaken_at
+        # What is not held any more is not waited for: it is to be seen at once.
+        return 0.0 if held is None else held.untaken_at
 
     def _next_due(self) -> float | None:
         now = time.monotonic()
@@ -683,7 +690,7 @@ class Supervisor:
         for runner in self._runners:
             since = self._untaken_at(runner)
             if since is not None:
-                due.append(since + MARK_AFTER)
+                due.append(max(since + MARK_AFTER, now + 0.005))
             held = self._held.get(runner.current) if runner.current is not None else None
             if held is None or held.began is None:
                 continue
