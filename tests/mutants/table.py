@@ -631,9 +631,9 @@ TERMS = (
         name="begun-and-not-noted",
         cost="A worker that stops leaves a job running that it has begun a moment ago.",
         file="worker/supervisor.py",
-        inside="def _take_back(",
-        old="        self._note_begun(runner)\n",
-        new="",
+        inside="def stop_running(",
+        old="            self._note_begun(runner)\n",
+        new="            pass\n",
         test=IN_SUPERVISOR + "test_what_has_just_been_begun_ends_with_its_worker",
     ),
     Mutant(

@@ -368,7 +368,7 @@ def test_what_has_just_been_begun_is_killed_when_it_is_let_go(bench: Bench) -> N
 
     bench.supervisor.let_go()
 
-    assert runner.killed
+    bench.until(lambda: runner.killed)
     assert bench.over(bench.claim("Noop")).state == "Complete"
     assert marks.read_text() == "x"
 

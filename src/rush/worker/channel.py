@@ -11,14 +11,14 @@ the runner and not begun.
     ["rouse"]                   ── socket ──▶        is awake, if it had nothing to do
     ["answer", token, answer, problem] ─ socket ▶    has what it has asked for, or why not
     ["cancel", token]           ── socket ──▶        knows that its job is not wanted any more
-    ["job", token, body]        ── socket ──▶        keeps the body until its token comes
     token                       ── baton  ──▶        takes one token: begins that job
+    ["job", token, body]        ── socket ──▶        keeps the body until its token is taken
                                 ◀── socket ──        ["log", token, at, level, text] …
                                 ◀── socket ──        ["ask", token, what], ["progress", token, done, total]
                                 ◀── socket ──        ["end", token, [began, at], outcome, next token]
 
-The body goes before its token, and tokens come in the order of their bodies. A token
-is read by exactly one of the two, since the kernel gives each eight bytes of a pipe to
+The body comes right behind its token, which wakes the runner, and bodies come in the order of
+their tokens: whoever has taken a token waits for its body. A token is read by exactly one of the two, since the kernel gives each eight bytes of a pipe to
 one reader. So the supervisor takes back what has not begun by reading the baton itself,
 whatever the runner is doing, and it cannot be wrong about what has: a job is begun when
 its token is neither in the pipe nor ended. At most one job is begun at a time, and no

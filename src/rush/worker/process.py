@@ -117,9 +117,9 @@ class RunnerProcess:
         return known
 
     def hand_over(self, jobs: Sequence[tuple[int, Body]]) -> None:
-        """Send jobs: the bodies on the wire, then their tokens into the baton."""
-        self.post([["job", token, body] for token, body in jobs])
+        """Send jobs: their tokens into the baton, which wakes the runner, and the bodies on the wire."""
         self._baton.give(token for token, _ in jobs)
+        self.post([["job", token, body] for token, body in jobs])
 
     def take_back(self) -> list[int]:
         """The tokens that it had not taken, in order: they will not be begun here."""

@@ -818,13 +818,12 @@ class Supervisor:
             self._give_back(self._queue.popleft())
 
     def _take_back(self, runner: RunnerProcess) -> None:
-        """What lies in a runner's pipe is queued again, in its old order. The rest has been begun."""
+        """What lies in a runner's pipe is queued again, in its old order."""
         for token in reversed(runner.take_back()):
             held = self._held.get(token)
             if held is not None:
                 held.runner = held.untaken_at = None
                 self._queue.appendleft(held)
-        self._note_begun(runner)
 
     # Lines --------------------------------------------------------------------------
 
