@@ -18,12 +18,13 @@ the runner and not begun.
                                 ◀── socket ──        ["end", token, [began, at], outcome, next token]
 
 The body comes right behind its token, which wakes the runner, and bodies come in the order of
-their tokens: whoever has taken a token waits for its body. A token is read by exactly one of the two, since the kernel gives each eight bytes of a pipe to
-one reader. So the supervisor takes back what has not begun by reading the baton itself,
-whatever the runner is doing, and it cannot be wrong about what has: a job is begun when
-its token is neither in the pipe nor ended. At most one job is begun at a time, and no
-message tells of it: nearly all are over before anybody asks. A runner that finds a token
-behind the one that has ended begins it at once, and says so in the same message.
+their tokens: whoever has taken a token waits for its body. A token is read by exactly one of
+the two, since the kernel gives each eight bytes of a pipe to one reader. So the supervisor
+takes back what has not begun by reading the baton itself, whatever the runner is doing, and
+it cannot be wrong about what has: a job is begun when its token is neither in the pipe nor
+ended. At most one job is begun at a time, and no message tells of it: nearly all are over
+before anybody asks. A runner that finds a token behind the one that has ended begins it at
+once, and says so in the same message.
 
 Instants are seconds on the monotonic clock, which all processes of a machine share.
 """
