@@ -104,6 +104,13 @@ class Reader:
                 continue
             if command == "rush db stop":
                 self.end_workers()
+            if command.startswith("kill -9"):
+                # Nobody types it before the first line of a log has been kept.
+                wait_for(
+                    lambda: "parameters" in self.type("rush logs by_hand/2")[1],
+                    what="the first line of the run that is to be killed",
+                    timeout=30,
+                )
             code, output = self.type(command)
             seen += output
             assert code == 0 or step.shown is not None, output

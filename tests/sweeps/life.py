@@ -105,6 +105,7 @@ class Place:
         messages: list[Message] = []
         with self._life("quiet") as life:
             life.proxy.watch = messages.append
+            life.has_all = lambda: any(message.query == "renew" for message in messages)
             ending = life.live()
             assert not ending.problems, (ending.problems, life.log())
         return messages
@@ -136,6 +137,8 @@ class Life:
         self._met = threading.Event()
         self._children: list[Child] = []
         self._process: Child | None = None
+        #: What takes its time has come to pass.
+        self.has_all: Callable[[], bool] = lambda: True
 
     def live(self, point: Point | None = None) -> Ending:
         began = time.monotonic()
@@ -170,7 +173,9 @@ class Life:
         asking.join(PATIENCE)
         # What has not come yet may come while the worker rests.
         self._each(
-            lambda: time.monotonic() - began >= SHORTEST, heir, what=lambda: "its time to pass"
+            lambda: time.monotonic() - began >= SHORTEST and self.has_all(),
+            heir,
+            what=lambda: "its time to pass",
         )
 
     def _each(self, over: Callable[[], bool], heir: bool, *, what: Callable[[], str]) -> None:
