@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import Distribution, distributions
 from importlib.util import find_spec
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from rush.store.server import Traps
+    from rush.store.session import Session
 
 app = App(name="doctor")
 
@@ -196,11 +197,13 @@ def database(context: Context) -> Iterator[Finding]:
     with connection:
         yield version(connection)
         yield schema(connection, context)
-        traps = server.traps(Session(connection, context.settings.schema, prepare=False))
+        session = Session(connection, context.settings.schema, prepare=False)
+        traps = server.traps(session)
         yield durability(traps)
         yield left_behind(traps)
-        for check in CHECKS:
-            yield check(connection)
+        yield clock(session)
+        yield connections(session)
+        yield sessions(session)
 
 
 def version(connection: Connection) -> Finding:
@@ -240,11 +243,12 @@ def left_behind(traps: Traps) -> Finding:
     return Finding("left behind", "ok", "no prepared transaction")
 
 
-def clock(connection: Connection) -> Finding:
+def clock(session: Session) -> Finding:
     """The clocks' difference, taken against the middle of the question and its answer."""
+    from rush.store import server
+
     before = time.time()
-    rows = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchall()
-    difference = rows[0][0] - (before + time.time()) / 2
+    difference = server.clock(session) - (before + time.time()) / 2
     text = f"this machine and the database differ by {abs(difference):.1f} s"
     if abs(difference) > CLOCK_TOLERANCE_SECONDS:
         advice = "nothing is decided by it, but log files show other times than the database"
@@ -252,12 +256,10 @@ def clock(connection: Connection) -> Finding:
     return Finding("clock", "ok", text)
 
 
-def connections(connection: Connection) -> Finding:
-    rows = connection.execute(
-        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
-    ).fetchall()
-    most = int(setting(connection, "max_connections"))
-    left = most - int(setting(connection, "superuser_reserved_connections")) - rows[0][0]
+def connections(session: Session) -> Finding:
+    from rush.store import server
+
+    left, most = server.room(session)
     text = f"{left} of {most} are free"
     if left < CONNECTIONS_WANTED:
         advice = "raise max_connections, or end what holds them"
@@ -265,9 +267,9 @@ def connections(connection: Connection) -> Finding:
     return Finding("connections", "ok", text)
 
 
-def sessions(connection: Connection) -> Finding:
+def sessions(session: Session) -> Finding:
     """Whether a connection is a session of the server, or a pooler stands between."""
-    if connection.prepare_threshold is None:
+    if session.pooled:
         return Finding(
             "sessions",
             "warn",
@@ -275,11 +277,3 @@ def sessions(connection: Connection) -> Finding:
             "set a short poll_interval, or give workers a URL that leads to the server itself",
         )
     return Finding("sessions", "ok", "connections lead to the server itself")
-
-
-CHECKS: tuple[Callable[[Connection], Finding], ...] = (clock, connections, sessions)
-
-
-def setting(connection: Connection, name: str) -> str:
-    rows = connection.execute("SELECT current_setting(%s)", (name,)).fetchall()
-    return str(rows[0][0])

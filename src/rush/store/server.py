@@ -1,4 +1,4 @@
-"""The server itself: what of it cannot be relied on (`server.sql`)."""
+"""The server itself: what of it cannot be relied on, and what it has room for (`server.sql`)."""
 
 from __future__ import annotations
 
@@ -38,3 +38,14 @@ class Traps:
 def traps(session: Session) -> Traps:
     row = session.one("traps", schema=session.schema)
     return Traps(off=row.off, unlogged=row.unlogged, prepared=row.prepared)
+
+
+def clock(session: Session) -> float:
+    """What it takes the time to be, in seconds since 1970."""
+    return session.one("server_clock").now
+
+
+def room(session: Session) -> tuple[int, int]:
+    """How many more connections it takes, and how many in all."""
+    row = session.one("room")
+    return row.free, row.most

@@ -1,4 +1,4 @@
--- The server itself: what of it cannot be relied on.
+-- The server itself: what of it cannot be relied on, and what it has room for.
 
 -- name: traps :one
 -- What lets a crash lose what was accepted, and what somebody has left behind.
@@ -10,3 +10,14 @@ SELECT ARRAY(SELECT name FROM unnest(ARRAY['fsync', 'full_page_writes', 'synchro
               ORDER BY c.relname) AS unlogged,
        ARRAY(SELECT gid FROM pg_prepared_xacts
               WHERE database = current_database() ORDER BY prepared) AS prepared;
+
+-- name: server_clock :one
+-- What the server takes the time to be, in seconds since 1970.
+SELECT extract(epoch FROM clock_timestamp())::float8 AS now;
+
+-- name: room :one
+-- How many connections it takes, and how many more than it has.
+SELECT most, most - reserved - (SELECT count(*) FROM pg_stat_activity
+                                 WHERE backend_type = 'client backend') AS free
+  FROM (SELECT current_setting('max_connections')::int AS most,
+               current_setting('superuser_reserved_connections')::int AS reserved) set;
