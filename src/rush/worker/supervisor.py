@@ -26,26 +26,21 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from rush.descriptors import readable
-from rush.domain.records import Claim, CompiledJob, LogPart, Outcome
+from rush.domain.records import Claim, CompiledJob, Outcome, OutcomeState
 from rush.logs import job_lines, utc_second
-from rush.worker.channel import Message
+from rush.worker.held import Ending, Held, definition, storable
 from rush.worker.process import RunnerProcess
 from rush.worker.reports import Reply, Request
-
-if TYPE_CHECKING:
-    from rush.worker.runner import Body, Defined
 
 log = logging.getLogger("rush.worker")
 
 #: Done and total of jobs, by token.
 Progress = dict[int, list[float | None]]
-
-Ending = Literal["timeout", "cancelled", "stopping", "lost contact", "overtaken"]
 
 COMPLETE: dict[str, Any] = {"outcome": "Complete"}
 
@@ -83,42 +78,6 @@ class Limits:
     max_log_line: int
     runner_jobs: int
     runner_memory_mb: int
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Held:
-    """A job that this worker holds, and how far it has come."""
-
-    claim: Claim
-    job: CompiledJob
-    queued_at: float
-    runner: RunnerProcess | None = None
-    #: With a runner, and not begun at that time. It may have been since then.
-    untaken_at: float | None = None
-    #: When it was begun, as far as that is known.
-    began: float | None = None
-    marked: bool = False
-    ending: Ending | None = None
-    #: When to go on with ending it, and how far that has come.
-    escalate_at: float | None = None
-    escalation: int = 0
-    lines: list[str] = field(default_factory=list[str])
-    logged: int = 0
-    parts: int = 0
-
-    @property
-    def attempt(self) -> int:
-        return self.claim.attempt + 1
-
-    @property
-    def deadline(self) -> float:
-        assert self.began is not None
-        return self.began + self.job.timeout_seconds
-
-    @property
-    def subject(self) -> str:
-        claim = self.claim
-        return f"{claim.pipeline}/{claim.jobinstance} {claim.job}#{self.attempt}"
 
 
 class Supervisor:
@@ -359,7 +318,7 @@ class Supervisor:
         self._held[claim.token] = held
         self._newest = max(self._newest, claim.token)
         if claim.cancelling:
-            self._over(held, self._outcome(held, "Cancelled", reason="cancelled"))
+            self._over(held, "Cancelled", reason="cancelled")
         elif self._stopping:
             self._give_back(held)
         else:
@@ -411,7 +370,7 @@ class Supervisor:
         with contextlib.suppress(ValueError):
             self._queue.remove(held)
         if ending == "cancelled":
-            self._over(held, self._outcome(held, "Cancelled", reason="cancelled"))
+            self._over(held, "Cancelled", reason="cancelled")
         else:
             self._drop(held)
 
@@ -446,13 +405,13 @@ class Supervisor:
             now = time.monotonic()
             for held in jobs:
                 held.untaken_at = now
-            runner.hand_over([(held.claim.token, self._body(held)) for held in jobs])
+            runner.hand_over([(held.claim.token, held.body) for held in jobs])
             self._listen(runner)
 
     def _define(self, runner: RunnerProcess, held: Held) -> None:
         """Tell a runner once what a job is; every attempt at it then needs a few numbers only."""
         if not runner.knows(held.job.id):
-            runner.post([_definition(held.job)])
+            runner.post([definition(held.job)])
 
     def _tell_runners(self, jobs: Sequence[CompiledJob]) -> None:
         """The same ahead, of jobs that will probably come, while nobody waits for it."""
@@ -462,23 +421,9 @@ class Supervisor:
             if not runner.takes or runner.unsent:
                 # It does not listen now, and is told when one of them comes.
                 continue
-            if unknown := [_definition(job) for job in ahead if not runner.knows(job.id)]:
+            if unknown := [definition(job) for job in ahead if not runner.knows(job.id)]:
                 runner.post(unknown)
                 self._listen(runner)
-
-    def _body(self, held: Held) -> Body:
-        claim = held.claim
-        return (
-            held.job.id,
-            claim.run_id,
-            claim.jobinstance,
-            claim.item,
-            claim.round,
-            held.attempt,
-            claim.claim_id,
-            claim.job_params,
-            claim.params,
-        )
 
     # What runners say ---------------------------------------------------------------
 
@@ -572,15 +517,12 @@ class Supervisor:
         elif held.ending is None or (held.ending == "cancelled" and ended["outcome"] == "Complete"):
             self._over(
                 held,
-                self._outcome(
-                    held,
-                    ended["outcome"],
-                    ended=at,
-                    reason=ended.get("reason"),
-                    error=ended.get("error"),
-                    traceback=ended.get("traceback"),
-                    result=ended.get("result"),
-                ),
+                ended["outcome"],
+                ended=at,
+                reason=ended.get("reason"),
+                error=ended.get("error"),
+                traceback=ended.get("traceback"),
+                result=ended.get("result"),
             )
         else:
             self._over_by_force(held)
@@ -622,12 +564,9 @@ class Supervisor:
                 reason = "killed" if how.startswith("signal") else "exited"
                 self._over(
                     held,
-                    self._outcome(
-                        held,
-                        "Failed",
-                        reason=reason,
-                        error=f"the process ended ({how}) before the job had returned",
-                    ),
+                    "Failed",
+                    reason=reason,
+                    error=f"the process ended ({how}) before the job had returned",
                 )
         self._remove(runner)
         if runner.jobs == 0 and not runner.tokens and not runner.retiring:
@@ -745,24 +684,18 @@ class Supervisor:
                 seconds = f"{held.job.timeout_seconds:g}"
                 self._over(
                     held,
-                    self._outcome(
-                        held,
-                        "Failed",
-                        reason="timeout",
-                        error=f"killed at its timeout of {seconds} s",
-                    ),
+                    "Failed",
+                    reason="timeout",
+                    error=f"killed at its timeout of {seconds} s",
                 )
             case "cancelled":
-                self._over(held, self._outcome(held, "Cancelled", reason="cancelled"))
+                self._over(held, "Cancelled", reason="cancelled")
             case "lost contact":
                 self._over(
                     held,
-                    self._outcome(
-                        held,
-                        "Failed",
-                        reason="lost contact",
-                        error="killed because its worker had lost contact to the database",
-                    ),
+                    "Failed",
+                    reason="lost contact",
+                    error="killed because its worker had lost contact to the database",
                 )
             case "stopping":
                 self._give_back(held)
@@ -771,36 +704,36 @@ class Supervisor:
 
     # Jobs out -----------------------------------------------------------------------
 
-    def _outcome(
+    def _over(
         self,
         held: Held,
-        state: Literal["Complete", "Failed", "Cancelled"],
+        state: OutcomeState,
         *,
         ended: float | None = None,
         reason: str | None = None,
         error: str | None = None,
         traceback: str | None = None,
         result: str | None = None,
-    ) -> Outcome:
+    ) -> None:
+        ended = ended or time.monotonic()
         if error is not None:
             text = traceback if traceback is not None else error
-            self._log(held, ended or time.monotonic(), "ERROR", f"{reason}: {text}")
-        return Outcome(
-            claim=held.claim,
-            state=state,
-            began=held.began,
-            ended=ended or time.monotonic(),
-            code=held.runner.code if held.runner is not None else None,
-            reason=reason,
-            error=_storable(error),
-            traceback=_storable(traceback),
-            result=result,
-            log="\n".join(held.lines) if held.lines else None,
-        )
-
-    def _over(self, held: Held, outcome: Outcome) -> None:
+            self._log(held, ended, "ERROR", f"{reason}: {text}")
         self._drop(held)
-        self._request.outcomes.append(outcome)
+        self._request.outcomes.append(
+            Outcome(
+                claim=held.claim,
+                state=state,
+                began=held.began,
+                ended=ended,
+                code=held.runner.code if held.runner is not None else None,
+                reason=reason,
+                error=storable(error),
+                traceback=storable(traceback),
+                result=result,
+                log="\n".join(held.lines) if held.lines else None,
+            )
+        )
 
     def _give_back(self, held: Held) -> None:
         self._keep_lines(held)
@@ -828,25 +761,11 @@ class Supervisor:
     # Lines --------------------------------------------------------------------------
 
     def _log(self, held: Held, at: float, level: str, text: str) -> None:
-        held.logged += len(text)
-        text = _storable(text) or ""
-        job_lines.add(level, held.subject, text)
-        held.lines.append(f"{self._told(at)} {level} " + text.rstrip("\n").replace("\n", "\n    "))
+        held.say(self._told(at), level, text)
 
     def _keep_lines(self, held: Held) -> None:
-        if not held.lines:
-            return
-        claim = held.claim
-        self._request.logs.append(
-            LogPart(
-                claim=claim,
-                attempt=held.attempt,
-                part=held.parts,
-                lines="\n".join(held.lines),
-            )
-        )
-        held.parts += 1
-        held.lines = []
+        if held.lines:
+            self._request.logs.append(held.take_lines())
 
     def _told(self, at: float) -> str:
         """A monotonic instant in the database's time."""
@@ -896,26 +815,3 @@ class Supervisor:
         self._selector.unregister(runner.output_descriptor)
         self._runners.remove(runner)
         runner.close()
-
-
-def _definition(job: CompiledJob) -> Message:
-    defined: Defined = {
-        "pipeline": job.pipeline,
-        "job": job.name,
-        "class_name": job.class_name,
-        "params": job.params,
-    }
-    return ["define", job.id, defined]
-
-
-def _storable(text: str | None) -> str | None:
-    """The text without what PostgreSQL cannot keep: NUL, and halves of surrogate pairs."""
-    if text is None:
-        return None
-    if "\x00" in text:
-        text = text.replace("\x00", "\\x00")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        text = text.encode("utf-8", "backslashreplace").decode()
-    return text
