@@ -35,6 +35,8 @@ def main(words: list[str] | None = None) -> None:
                 )
         there.connection.execute("VACUUM")
         rows.append(["after", *measured(there, arguments.runs, step)])
+        there.connection.execute("VACUUM FULL rush.run_state, rush.run_job, rush.finished")
+        rows.append(["after VACUUM FULL", *measured(there, arguments.runs, step)])
     common.show(
         "held",
         f"Under load, with a transaction open for {arguments.seconds:g} s",

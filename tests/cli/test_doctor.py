@@ -7,6 +7,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from rush.cli import doctor
+
 
 def findings(ended) -> dict[str, dict]:
     return {each["check"]: each for each in json.loads(ended.out)}
@@ -20,7 +22,7 @@ def test_all_is_well(rush, database):
     assert list(found) == [
         *("python", "command", "package", "settings", "log folder", "embedded server"),
         *("database", "schema", "durability", "left behind"),
-        *("clock", "connections", "sessions"),
+        *("clock", "connections", "sessions", "transactions", "live tables"),
     ]
     assert [name for name, each in found.items() if each["grade"] == "fail"] == []
     assert found["database"]["text"].startswith("PostgreSQL ")
@@ -83,6 +85,35 @@ def test_commits_that_a_crash_can_lose(rush, database):
 
     assert found["grade"] == "warn"
     assert "synchronous_commit" in found["text"]
+
+
+def test_a_transaction_that_is_left_open(rush, database, monkeypatch):
+    """Who keeps the dead rows is named, with how long for, and what ends it."""
+    monkeypatch.setattr(doctor, "OLD_TRANSACTION_SECONDS", 0)
+    with psycopg.connect(database, application_name="the backup") as connection:
+        connection.execute("SELECT pg_current_xact_id()")
+        ended = rush("doctor", "--json", "--database-url", database)
+
+        found = findings(ended)["transactions"]
+        assert found["grade"] == "warn"
+        assert f"the backup (pid {connection.info.backend_pid}) for " in found["text"]
+        assert "pg_terminate_backend" in found["advice"]
+    ended = rush("doctor", "--json", "--database-url", database)
+    assert findings(ended)["transactions"]["grade"] == "ok"
+
+
+def test_tables_that_are_mostly_empty(rush, database, monkeypatch):
+    """What such a transaction leaves behind is told, with the statement that mends it; it does."""
+    monkeypatch.setattr(doctor, "BLOATED_BYTES", 0)
+    ended = rush("doctor", "--json", "--database-url", database)
+
+    found = findings(ended)["live tables"]
+    assert found["grade"] == "warn"
+    assert "run_state takes 0 MB" in found["text"]
+    statement = found["advice"].partition(";")[0]
+    assert statement == "VACUUM FULL rush.finished, rush.run_job, rush.run_state"
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(sql.SQL(statement))
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from rich.text import Text
 import rush
 from rush.cli.context import DATABASE_OPTIONS, Context, DatabaseOptions, JsonFlag
 from rush.cli.output import GREY, ORANGE, RED, TEAL, Look, Output
+from rush.domain.durations import format_duration
 from rush.errors import ConfigurationError, RushError
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ OLDEST_PYTHON = (3, 11)
 #: A master and its election, a worker, and somebody who looks at what they do.
 CONNECTIONS_WANTED = 10
 CLOCK_TOLERANCE_SECONDS = 2.0
+#: A transaction that is open for longer keeps what has been removed since then.
+OLD_TRANSACTION_SECONDS = 300.0
+#: Tables of what is live that are smaller than this hold up nothing, whatever is in them.
+BLOATED_BYTES = 200_000_000
 
 Grade = Literal["ok", "warn", "fail"]
 LOOKS: dict[Grade, Look] = {
@@ -204,6 +209,8 @@ def database(context: Context) -> Iterator[Finding]:
         yield clock(session)
         yield connections(session)
         yield sessions(session)
+        yield old_transactions(session)
+        yield live_tables(session)
 
 
 def version(connection: Connection) -> Finding:
@@ -277,3 +284,30 @@ def sessions(session: Session) -> Finding:
             "set a short poll_interval, or give workers a URL that leads to the server itself",
         )
     return Finding("sessions", "ok", "connections lead to the server itself")
+
+
+def old_transactions(session: Session) -> Finding:
+    """Whether somebody keeps a vacuum from removing what is dead."""
+    from rush.store import server
+
+    found = server.old_transactions(session, over=OLD_TRANSACTION_SECONDS)
+    if found:
+        told = ", ".join(
+            f"{name} (pid {pid}) for {format_duration(seconds)}" for pid, name, seconds in found
+        )
+        advice = "what has been removed since then stays in the tables: end what is not needed, with pg_terminate_backend(pid)"
+        return Finding("transactions", "warn", f"open: {told}", advice)
+    return Finding("transactions", "ok", "none has been open for long")
+
+
+def live_tables(session: Session) -> Finding:
+    """Whether what was left behind by such a transaction slows everything down."""
+    from rush.store import server
+
+    found = server.mostly_air(session, over=BLOATED_BYTES)
+    if found:
+        told = ", ".join(f"{name} takes {size // 1_000_000:,} MB" for name, size in found)
+        names = ", ".join(f"{session.schema}.{name}" for name, _ in found)
+        advice = f"VACUUM FULL {names}; (workers wait while it runs: as long as its few rows need)"
+        return Finding("live tables", "warn", f"{told}, nearly all of it empty", advice)
+    return Finding("live tables", "ok", "no larger than what is live needs")

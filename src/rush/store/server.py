@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from rush.store.session import Session
 
+#: What a live job takes, with its entries in indexes, and how much more is too much.
+ROW_BYTES = 1000
+TIMES_TOO_LARGE = 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traps:
@@ -49,3 +53,19 @@ def room(session: Session) -> tuple[int, int]:
     """How many more connections it takes, and how many in all."""
     row = session.one("room")
     return row.free, row.most
+
+
+def old_transactions(session: Session, *, over: float) -> list[tuple[int, str, float]]:
+    """Transactions open for more seconds than this: process, who it says it is, seconds."""
+    rows = session.many("old_transactions", seconds=over)
+    return [(row.pid, row.name, row.seconds) for row in rows]
+
+
+def mostly_air(session: Session, *, over: int) -> list[tuple[str, int]]:
+    """Tables of what is live that take more bytes than this, and many times what their rows need."""
+    rows = session.many("sizes_of_live", schema=session.schema)
+    return [
+        (row.name, row.bytes)
+        for row in rows
+        if row.bytes > max(over, TIMES_TOO_LARGE * ROW_BYTES * row.rows)
+    ]
