@@ -174,7 +174,7 @@ FENCE = (
     Mutant(
         name="own-transaction-believed",
         cost="The writes of an overtaken attempt are committed without its completion.",
-        file="worker/runner.py",
+        file="worker/attempt.py",
         inside="def complete(self, result: str",
         old="if not accepted:",
         new="if accepted is None:",
@@ -183,7 +183,7 @@ FENCE = (
     Mutant(
         name="own-transaction-not-marked-first",
         cost="A job's own transaction at REPEATABLE READ cannot complete: its row has been marked since.",
-        file="worker/runner.py",
+        file="worker/attempt.py",
         inside="def __init__(self, greeting: Greeting",
         old="begin_alone( self.connection,",
         new="(lambda *_, **__: None)( self.connection,",
@@ -192,7 +192,7 @@ FENCE = (
     Mutant(
         name="own-transaction-committed-first",
         cost="A death between the two commits leaves the writes, and the job runs again.",
-        file="worker/runner.py",
+        file="worker/attempt.py",
         inside="def complete(self, result: str",
         old="accepted = complete_within(",
         new="self._whole.__exit__(None, None, None)\n        accepted = complete_within(",

@@ -6,7 +6,8 @@ import pytest
 
 from rush.domain.records import Claim
 from rush.store.workers import Registration
-from rush.worker.runner import Greeting, Overtaken, Transaction
+from rush.worker.attempt import Overtaken, Transaction
+from rush.worker.runner import Greeting
 from tests.support.kernel import CHAIN, Kernel, attempt_of, shared
 
 __all__ = ["shared"]

@@ -11,7 +11,7 @@ from rush.worker.channel import Message
 from rush.worker.process import RunnerProcess
 
 if TYPE_CHECKING:
-    from rush.worker.runner import Body, Defined
+    from rush.worker.attempt import Body, Defined
 
 Ending = Literal["timeout", "cancelled", "stopping", "lost contact", "overtaken"]
 

@@ -17,7 +17,8 @@ from rush.worker.channel import Baton, Channel, Message
 from rush.worker.template import Template
 
 if TYPE_CHECKING:
-    from rush.worker.runner import Body, Greeting
+    from rush.worker.attempt import Body
+    from rush.worker.runner import Greeting
 
 #: How much a runner may print past Python's `print` before the rest is looked at again.
 _OUTPUT_AT_ONCE = 65536
