@@ -104,6 +104,10 @@ class Channel:
     def incoming(self) -> Iterator[Message]:
         """The messages that are here. Sets `closed` when the other end is gone."""
         self._read(socket.MSG_DONTWAIT)
+        yield from self.unpacked()
+
+    def unpacked(self) -> Iterator[Message]:
+        """Those that came together with one that has been received."""
         while self._messages:
             yield self._messages.popleft()
 

@@ -34,14 +34,9 @@ class Inbox:
     def body(self, token: int) -> Any:
         """The body of a token. Those before it were taken back, and will not come."""
 
-        def find() -> Any:
-            while self._bodies:
-                of, body = self._bodies.popleft()
-                if of == token:
-                    return body
-            return None
-
-        return self._wait_for(find)
+        # Only the thread that runs jobs takes them: what is here needs no lock.
+        found = self._take_body(token)
+        return found if found is not None else self._wait_for(lambda: self._take_body(token))
 
     def answer(self, token: int) -> tuple[Any, str | None]:
         """The answer to what this attempt has asked, or why there is none."""
@@ -68,6 +63,13 @@ class Inbox:
         self._answers.pop(token, None)
         self._cancelled.discard(token)
 
+    def _take_body(self, token: int) -> Any:
+        while self._bodies:
+            of, body = self._bodies.popleft()
+            if of == token:
+                return body
+        return None
+
     def _wait_for(self, find: Callable[[], T | None]) -> T:
         with self._sorted:
             while (found := find()) is None:
@@ -78,7 +80,7 @@ class Inbox:
             return found
 
     def _read(self) -> None:
-        """Wait for one message. The others may look meanwhile whether theirs is there."""
+        """Wait for a message, and sort it with all that came with it. The others may look meanwhile."""
         self._reading = True
         self._sorted.release()
         try:
@@ -88,17 +90,16 @@ class Inbox:
             self._reading = False
             self._sorted.notify_all()
         self._sort(message)
+        for message in self._channel.unpacked():
+            self._sort(message)
 
     def _sort(self, message: Message) -> None:
-        match message:
-            case ["job", token, body]:
-                self._bodies.append((token, body))
-            case ["define", job_id, defined]:
-                self.defined[job_id] = defined
-            case ["answer", token, answer, problem]:
-                self._answers[token] = (answer, problem)
-            case ["cancel", token]:
-                self._cancelled.add(token)
-            case _:
-                # "rouse" says no more than that it has come.
-                pass
+        kind = message[0]
+        if kind == "job":
+            self._bodies.append((message[1], message[2]))
+        elif kind == "define":
+            self.defined[message[1]] = message[2]
+        elif kind == "answer":
+            self._answers[message[1]] = (message[2], message[3])
+        elif kind == "cancel":
+            self._cancelled.add(message[1])
