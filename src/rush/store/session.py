@@ -22,19 +22,20 @@ Connection = psycopg.Connection[Any]
 
 class Session:
     """
-    Runs named statements on a connection. Each is prepared at its first use.
+    Runs named statements on a connection. Each is prepared at its first use; None: once it is used
+    often.
 
     Behind a pooler a connection may be with another session of the server in each transaction.
     So nothing of it may rest on a session then: nothing is prepared, what is set is set for a
     transaction, and there are no bells to listen for.
     """
 
-    def __init__(self, connection: Connection, schema: str, *, prepare: bool = True) -> None:
+    def __init__(self, connection: Connection, schema: str, *, prepare: bool | None = True) -> None:
         self.connection = connection
         self.schema = schema
         #: `database.connect` leaves it so when it has met a pooler.
         self.pooled = connection.prepare_threshold is None
-        self.prepare = prepare and not self.pooled
+        self.prepare = False if self.pooled else prepare
         self._queries = load(schema)
         self._cursor = psycopg.RawCursor(connection, row_factory=namedtuple_row)
 
