@@ -8,17 +8,18 @@ the runner and not begun.
 
     supervisor                                       runner
     ["define", job_id, job]     ── socket ──▶        keeps what is the same in all attempts
-    ["rouse"]                   ── socket ──▶        is awake, if it had nothing to do
+    ["rouse"]                   ── socket ──▶        wakes up and rehearses, if it had nothing to do
     ["answer", token, answer, problem] ─ socket ▶    has what it has asked for, or why not
     ["cancel", token]           ── socket ──▶        knows that its job is not wanted any more
-    token                       ── baton  ──▶        takes one token: begins that job
     ["job", token, body]        ── socket ──▶        keeps the body until its token is taken
+    token                       ── baton  ──▶        takes one token: begins that job
                                 ◀── socket ──        ["log", token, at, level, text] …
                                 ◀── socket ──        ["ask", token, what], ["progress", token, done, total]
                                 ◀── socket ──        ["end", token, [began, at], outcome, next token]
 
-The body comes right behind its token, which wakes the runner, and bodies come in the order of
-their tokens: whoever has taken a token waits for its body. A token is read by exactly one of
+A token comes right behind its body and wakes the runner, which for a moment listens to nothing
+else: so it wakes once. Bodies come in the order of their tokens, and where the socket was full
+after them: whoever has taken a token waits for its body. A token is read by exactly one of
 the two, since the kernel gives each eight bytes of a pipe to one reader. So the supervisor
 takes back what has not begun by reading the baton itself, whatever the runner is doing, and
 it cannot be wrong about what has: a job is begun when its token is neither in the pipe nor

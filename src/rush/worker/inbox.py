@@ -28,6 +28,8 @@ class Inbox:
         self._bodies: deque[tuple[int, Any]] = deque()
         self._answers: dict[int, tuple[Any, str | None]] = {}
         self._cancelled: set[int] = set()
+        #: A job may come in a moment.
+        self.roused = False
         #: What the jobs are that may come, by their ids.
         self.defined: dict[int, Any] = {}
 
@@ -103,3 +105,5 @@ class Inbox:
             self._answers[message[1]] = (message[2], message[3])
         elif kind == "cancel":
             self._cancelled.add(message[1])
+        elif kind == "rouse":
+            self.roused = True

@@ -118,9 +118,9 @@ class RunnerProcess:
         return known
 
     def hand_over(self, jobs: Sequence[tuple[int, Body]]) -> None:
-        """Send jobs: their tokens into the baton, which wakes the runner, and the bodies on the wire."""
-        self._baton.give(token for token, _ in jobs)
+        """Send jobs: the bodies on the wire, and their tokens into the baton, which wakes the runner."""
         self.post([["job", token, body] for token, body in jobs])
+        self._baton.give(token for token, _ in jobs)
 
     def take_back(self) -> list[int]:
         """The tokens that it had not taken, in order: they will not be begun here."""

@@ -27,13 +27,18 @@ from typing import Any, TypedDict, cast
 from rush.descriptors import readable
 from rush.jobs.loader import Loader, NotLoaded
 from rush.worker import attempt as attempts
-from rush.worker.attempt import LOGGER, Attempt, Body
+from rush.worker.attempt import LOGGER, Attempt, Body, Defined
 from rush.worker.channel import Baton, Channel, Message
 from rush.worker.inbox import Inbox
 from rush.worker.printed import Forward, Printed
 from rush.worker.result import ResultRefused, encoded
 from rush.worker.surroundings import Surroundings
 
+#: For so long a runner that waits listens to nothing but the baton, in seconds.
+MOMENT = 0.005
+#: What is rehearsed.
+NO_JOB: Defined = {"pipeline": "", "job": "", "class_name": "", "params": {}}
+NO_BODY: Body = (0, 0, 0, 0, 0, 0, 0, None, None)
 #: What the time and the level in front of a line take up, in characters.
 LINE_HEAD = 32
 
@@ -83,13 +88,26 @@ class Runner:
             token = self._wait() if following is None else following
 
     def _wait(self) -> int:
-        """The next token. What comes on the wire until then is read while there is time."""
-        while (token := self.baton.take()) is None:
-            if readable((self.baton.reading, *self._inbox.descriptors)) != {self.baton.reading}:
+        """
+        The next token. What comes on the wire until then is read while there is time: not at once,
+        since a token comes right behind its body, and waking up twice costs more than reading.
+        """
+        baton = self.baton.reading
+        while True:
+            readable((baton,), MOMENT)
+            if (token := self.baton.take()) is not None:
+                return token
+            if readable((baton, *self._inbox.descriptors)) != {baton}:
                 self._inbox.look()
                 if self.channel.closed:
                     raise EOFError
-        return token
+                if self._inbox.roused:
+                    self._inbox.roused = False
+                    self._rehearse()
+
+    def _rehearse(self) -> None:
+        """Go through the motions of an attempt: after a rest the first time takes twice as long."""
+        Attempt(self, 0, NO_JOB, NO_BODY).read_params()
 
     def ask(self, what: str, token: int) -> Any:
         """Ask the supervisor something and wait for the answer. Raises RuntimeError with its reason."""
