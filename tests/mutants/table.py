@@ -1109,6 +1109,25 @@ WORKER = (
         test=IN_SUPERVISOR + "test_a_job_that_is_heard_of_twice_runs_once",
     ),
     Mutant(
+        name="two-at-once",
+        cost="Master and worker change what the worker holds at the same time: a job is begun twice, or lost.",
+        file="worker/supervisor.py",
+        inside="def borrowed(",
+        old="mine = self._in_use.acquire(blocking=False)",
+        new="mine = self._in_use.acquire(blocking=False) or True",
+        test=IN_SUPERVISOR + "test_it_is_lent_to_nobody_while_it_is_in_use",
+    ),
+    Mutant(
+        name="handed-over-unheard",
+        cost="A job that hangs and was handed over by the master beside it is killed long after its timeout.",
+        file="worker/worker.py",
+        inside="def hand(",
+        old="        self._wake()\n",
+        new="",
+        test="tests/worker/test_worker.py::"
+        "test_what_is_handed_over_while_it_rests_is_begun_by_whoever_hands_it_over",
+    ),
+    Mutant(
         name="own-commit-forgotten",
         cost="A job that has committed is begun again, and its effects outside are doubled.",
         file="worker/supervisor.py",

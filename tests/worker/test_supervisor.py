@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -149,19 +150,7 @@ class Bench:
     ) -> int:
         """Hand a job to the supervisor. Returns its token."""
         token = next(self.tokens)
-        job = CompiledJob(
-            id=token,
-            name="a",
-            class_name=f"jobs.kinds.{kind}",
-            timeout_seconds=timeout,
-            retry_limit=0,
-            isolation=isolation,
-            on_lost_contact="continue",
-            params=params,
-            pipeline="p",
-            version=1,
-        )
-        self.jobs[token] = job
+        self.jobs[token] = job_of(token, kind, timeout=timeout, isolation=isolation, **params)
         self.hand(token)
         return token
 
@@ -196,6 +185,23 @@ class Bench:
         self.log += "".join(part.lines for part in request.logs)
         self.begun += [claim.token for claim, _ in request.begun]
         self.given_back += [claim.token for claim in request.given_back]
+
+
+def job_of(
+    job_id: int, kind: str, *, timeout: float = 60, isolation: str = "warm", **params: Any
+) -> CompiledJob:
+    return CompiledJob(
+        id=job_id,
+        name="a",
+        class_name=f"jobs.kinds.{kind}",
+        timeout_seconds=timeout,
+        retry_limit=0,
+        isolation=isolation,
+        on_lost_contact="continue",
+        params=params,
+        pipeline="p",
+        version=1,
+    )
 
 
 def claim_of(token: int, *, cancelling: bool = False) -> Claim:
@@ -443,6 +449,26 @@ def test_a_runner_that_is_roused_waits_on(bench: Bench) -> None:
 
     assert bench.over(bench.claim("Noop")).state == "Complete"
     assert len(bench.outcomes) == 2
+
+
+def test_it_is_lent_to_nobody_while_it_is_in_use(bench: Bench) -> None:
+    """One thread uses it at a time: another may while its own waits, and not before."""
+    with bench.supervisor.borrowed() as mine:
+        assert not mine
+
+    waiting = threading.Thread(target=bench.supervisor.wait, args=(1.0,))
+    waiting.start()
+    token = next(bench.tokens)
+    bench.jobs[token] = job_of(token, "Noop")
+    lent = False
+    while waiting.is_alive() and not lent:
+        with bench.supervisor.borrowed() as lent:
+            if lent:
+                bench.hand(token)
+    waiting.join()
+
+    assert lent
+    assert bench.over(token).state == "Complete"
 
 
 def test_short_jobs_behind_a_long_one_go_to_others(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,7 +23,8 @@ __all__ = ["shared"]
 
 pytestmark = pytest.mark.process
 
-MARK = """
+JOBS = """
+import time
 from pathlib import Path
 from rush import Job
 
@@ -31,6 +33,12 @@ class Mark(Job):
     def run(self):
         with (Path(__file__).parent / "marks").open("a") as file:
             file.write("x")
+
+
+class Wait(Job):
+    def run(self):
+        while not (Path(__file__).parent / "gate").exists():
+            time.sleep(0.01)
 """
 
 
@@ -39,8 +47,9 @@ class Bench:
 
     def __init__(self, kernel: Kernel, database: str, folder: Path) -> None:
         (folder / "jobs").mkdir()
-        (folder / "jobs" / "some.py").write_text(MARK)
+        (folder / "jobs" / "some.py").write_text(JOBS)
         self._marks = folder / "jobs" / "marks"
+        self.gate = folder / "jobs" / "gate"
         self.kernel = kernel
         self.settings = Settings(slots=1, poll_interval=60, worker_lease=3600)
 
@@ -62,6 +71,7 @@ class Bench:
         self.registration = registration
         self.reporter = Reporter(lambda: wire("reports"), registration, self.worker._wake)
         self.reporter.start()
+        self.worker._reporter = self.reporter
         self.worker.supervisor.start()
         # The poll that a worker begins with: from now on it looks when it is rung.
         self.settle()
@@ -72,8 +82,8 @@ class Bench:
         self.reporter.stop()
         self.pulse._hang_up()
 
-    def start(self) -> int:
-        self.kernel.define({"a": []}, of={"a": {"class_name": "jobs.some.Mark"}})
+    def start(self, kind: str = "Mark") -> int:
+        self.kernel.define({"a": []}, of={"a": {"class_name": f"jobs.some.{kind}"}})
         return self.kernel.start()
 
     def until(self, done: Callable[[], bool], what: str) -> None:
@@ -93,6 +103,12 @@ class Bench:
         self.until(
             lambda: not (worker._handed or worker._unsettled(self.reporter)), what="all to settle"
         )
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether the thread that takes its turns waits for something to happen."""
+        with self.worker.supervisor.borrowed() as mine:
+            return mine
 
     @property
     def marks(self) -> int:
@@ -132,6 +148,29 @@ def test_what_it_has_learned_is_begun_without_a_look(
     bench.settle()
 
     assert (bench.kernel.state(run), bench.marks) == ("Complete", 1)
+
+
+def test_what_is_handed_over_while_it_rests_is_begun_by_whoever_hands_it_over(
+    bench: Bench,
+) -> None:
+    """Its thread need not wake up first. It does then, since there is a deadline to keep."""
+    run = bench.start("Wait")
+    handed = bench.kernel.assign().handed
+    bench.worker.learn([each.claim.job_id for each in handed])
+    bench.settle()
+    supervisor = bench.worker.supervisor
+    resting = threading.Thread(target=supervisor.wait, args=(120,))
+    resting.start()
+    wait_for(lambda: bench.is_resting, what="the worker to rest")
+
+    bench.worker.hand(handed)
+
+    assert (len(bench.worker._handed), supervisor.holding) == (0, 1)
+    resting.join(timeout=20)
+    assert not resting.is_alive()
+    bench.gate.touch()
+    bench.settle()
+    assert bench.kernel.state(run) == "Complete"
 
 
 def test_a_hand_over_that_comes_late_begins_nothing_twice(bench: Bench) -> None:

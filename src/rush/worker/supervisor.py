@@ -23,9 +23,10 @@ import json
 import logging
 import selectors
 import signal
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -81,10 +82,15 @@ class Limits:
 
 
 class Supervisor:
-    """The jobs and the runners of one worker. One thread uses it."""
+    """
+    The jobs and the runners of one worker. The thread that has made it uses it; another may borrow
+    it while that one waits for something to happen.
+    """
 
     def __init__(self, limits: Limits, start_runner: Callable[[], RunnerProcess]) -> None:
         self.limits = limits
+        self._in_use = threading.Lock()
+        self._in_use.acquire()
         self._start_runner = start_runner
         self._selector = selectors.DefaultSelector()
         self._watched: list[int] = []
@@ -148,6 +154,19 @@ class Supervisor:
     def start(self) -> None:
         self._fill()
 
+    @contextlib.contextmanager
+    def borrowed(self) -> Generator[bool]:
+        """
+        Use it from another thread, if its own rests: says whether it does. It must be woken
+        afterwards, since it waits for what was to come before.
+        """
+        mine = self._in_use.acquire(blocking=False)
+        try:
+            yield mine
+        finally:
+            if mine:
+                self._in_use.release()
+
     def watch(self, descriptor: int, called: Callable[[], None]) -> None:
         """Call something when a file descriptor can be read: at once, whatever the runners do."""
         self._watched.append(descriptor)
@@ -179,7 +198,12 @@ class Supervisor:
             attended = [self._attended[0]] if self._attended is not None else []
             readable([*self._watched, *attended], LINGER)
             timeout -= LINGER
-        for key, _ in self._selector.select(timeout):
+        self._in_use.release()
+        try:
+            ready = self._selector.select(timeout)
+        finally:
+            self._in_use.acquire()
+        for key, _ in ready:
             # What an earlier one of these calls has closed is called no more.
             now = self._selector.get_map().get(key.fd)
             if now is not None and now.data is key.data:

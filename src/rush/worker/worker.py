@@ -97,8 +97,7 @@ class Worker:
         self._reload = False
         #: What the master in this same process has handed over.
         self._handed: deque[Handed] = deque()
-        #: It may hand something over in a moment; and of these jobs some time.
-        self._roused = False
+        #: Of these jobs it may hand something over some time.
         self._to_learn: deque[int] = deque()
         #: When an answer about what is held was last heard.
         self._looked_at = 0.0
@@ -111,6 +110,7 @@ class Worker:
         #: Nothing was Ready where the last look looked, and it has left something out.
         self._overlooked = False
         self._registration: Registration | None = None
+        self._reporter: Reporter | None = None
         self._template = Template()
         self.supervisor = Supervisor(
             Limits(
@@ -132,6 +132,7 @@ class Worker:
             registration = self._registration
             assert registration is not None
             reporter = Reporter(lambda: self._wire("reports"), registration, self._wake)
+            self._reporter = reporter
             self._master.bind(registration, self)
             self.supervisor.start()
             reporter.start()
@@ -176,9 +177,6 @@ class Worker:
             self.supervisor.reload()
         if now >= pulse.trusted_until:
             self.supervisor.end_lost_contact()
-        if self._roused:
-            self._roused = False
-            self.supervisor.rouse()
         if self._handed:
             self._take_over(reporter)
         if self.reach(deep=True) >= self._master.wants_room or (
@@ -327,15 +325,19 @@ class Worker:
 
     def hand(self, handed: list[Handed]) -> None:
         self._handed.extend(handed)
+        with self.supervisor.borrowed() as mine:
+            # Nobody waits until the thread that rests has woken up.
+            if mine and self._over is None and self._reporter is not None:
+                self._take_over(self._reporter)
         self._wake()
 
     def reach(self, *, deep: bool) -> int:
         return max(0, self.supervisor.reach(deep=deep) - len(self._handed))
 
     def rouse(self) -> None:
-        if not self.supervisor.holding:
-            self._roused = True
-            self._wake()
+        with self.supervisor.borrowed() as mine:
+            if mine and not self.supervisor.holding:
+                self.supervisor.rouse()
 
     def learn(self, job_ids: list[int]) -> None:
         self._to_learn.extend(job_ids)
