@@ -44,6 +44,20 @@ def test_posting_never_waits() -> None:
     theirs.close()
 
 
+def test_what_was_sent_before_the_end_is_heard() -> None:
+    """That nothing can be sent any more is not yet the end."""
+    ours, theirs = map(Channel, socket.socketpair())
+    theirs.send(["end", 1])
+    theirs.close()
+
+    ours.post([["job", 2]])
+    assert (ours.broken, ours.closed, ours.unsent) == (True, False, 0)
+    assert list(ours.incoming()) == [["end", 1]]
+    assert list(ours.incoming()) == []
+    assert ours.closed
+    ours.close()
+
+
 def test_each_token_is_taken_by_one() -> None:
     """A token is taken by the runner or taken back by the supervisor, never by both, never by neither."""
     baton = Baton.pipe()

@@ -61,7 +61,10 @@ class Channel:
 
     def __init__(self, wire: socket.socket) -> None:
         self.wire = wire
+        #: All that the other end has sent is here, and it sends no more.
         self.closed = False
+        #: It takes no more. What it has sent before may still be on its way.
+        self.broken = False
         self._inbox = bytearray()
         self._messages: deque[Message] = deque()
         self._outbox = bytearray()
@@ -91,7 +94,7 @@ class Channel:
         except BlockingIOError:
             pass
         except OSError:
-            self.closed = True
+            self.broken = True
             self._outbox.clear()
 
     def receive(self) -> Message:

@@ -84,7 +84,8 @@ class RunnerProcess:
 
     @property
     def takes(self) -> bool:
-        return not (self.retiring or self.killed or self._channel.closed)
+        channel = self._channel
+        return not (self.retiring or self.killed or channel.closed or channel.broken)
 
     @property
     def free(self) -> bool:
