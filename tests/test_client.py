@@ -158,6 +158,19 @@ def test_a_request_commits_with_the_caller(database, connection):
     assert [pipeline for pipeline, *_ in requests_in(connection)] == ["kept"]
 
 
+def test_what_is_asked_for_often_is_prepared(client, connection):
+    """
+    In a session of the client's own; nothing is left behind in one of the caller's.
+    """
+    for asking in (client, Client(connection)):
+        for _ in range(10):
+            asking.submit("etl")
+
+    prepared = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%run_request%'"
+    sessions = client._session.connection, connection
+    assert [session.execute(prepared).fetchone()[0] for session in sessions] == [1, 0]
+
+
 def test_closing_leaves_the_callers_connection_open(connection):
     """
     A client closes no connection but its own.

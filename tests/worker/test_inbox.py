@@ -70,6 +70,17 @@ def test_bodies_of_what_was_taken_back_are_passed_over(wire: Wire) -> None:
     assert wire.inbox.body(3) == "c"
 
 
+def test_who_has_a_job_already_is_not_roused(wire: Wire) -> None:
+    """It was heard of too late: nothing is rehearsed while a job waits."""
+    wire.supervisor.send(["rouse"])
+    wire.inbox.look()
+    assert wire.inbox.roused
+
+    wire.supervisor.send(["job", 1, "a"])
+    assert wire.inbox.body(1) == "a"
+    assert not wire.inbox.roused
+
+
 def test_a_look_does_not_wait(wire: Wire) -> None:
     """Who only wants to know what is here takes that in; where another reads, it is left to it."""
     assert not wire.inbox.is_cancelled(1)

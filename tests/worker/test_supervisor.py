@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,11 @@ class Haunt(Job):
         for _ in range(2):
             Thread(target=ask, daemon=True).start()
         asked.wait()
+
+
+class Measure(Job):
+    def run(self):
+        return len(self.results["a"])
 
 
 class Wait(Job):
@@ -469,6 +475,65 @@ def test_it_is_lent_to_nobody_while_it_is_in_use(bench: Bench) -> None:
 
     assert lent
     assert bench.over(token).state == "Complete"
+
+
+def test_what_fails_where_it_is_lent_fails_it(bench: Bench) -> None:
+    """Whoever borrows it may leave half of something: its own thread does not go on with that."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(bench.supervisor.wait, 20)
+        wait_for(lambda: not bench.supervisor._in_use.locked(), what="it to wait")
+
+        with pytest.raises(MemoryError), bench.supervisor.borrowed() as lent:
+            assert lent
+            raise MemoryError
+        # It wakes up.
+        os.kill(bench.supervisor._runners[0].pid, signal.SIGKILL)
+
+        assert isinstance(waiting.exception(timeout=20), MemoryError)
+
+
+def test_results_larger_than_the_wire_takes_arrive(bench: Bench) -> None:
+    """What cannot be sent at once is sent as the runner reads on, which waits for all of it."""
+    token = bench.claim("Measure")
+    asked: dict[int, int] = {}
+
+    def is_asked() -> bool:
+        asked.update(bench.supervisor.news().results_of)
+        return bool(asked)
+
+    wait_for(lambda: bench.supervisor.wait(0.05) or is_asked(), what="the question")
+    bench.supervisor.take_in(
+        Reply(request=Request(), answer=Answer(), results={token: {"a": "x" * 4_000_000}})
+    )
+
+    assert bench.over(token).result == "4000000"
+
+
+def test_what_a_runner_has_said_before_it_died_is_heard(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that was complete is not failed by the end of the next one, though nothing can be sent any more."""
+    for _ in range(40):
+        bench.over(bench.claim("Noop"))
+    gate = bench.folder / "gate"
+    ended = bench.supervisor._ended
+
+    def late(runner: RunnerProcess, *end: Any) -> None:
+        if not gate.exists():
+            gate.touch()
+            wait_for(runner._process.has_ended, what="the runner to die")
+        ended(runner, *end)
+
+    monkeypatch.setattr(bench.supervisor, "_ended", late)
+    bench.claim("Noop")
+    complete = bench.claim("Wait", **{"for": str(gate)})
+    last = bench.claim("Exit")
+    # More than it takes ahead: when the first is over, another is sent.
+    more = [bench.claim("Noop") for _ in range(300)]
+
+    assert bench.over(complete).state == "Complete"
+    assert bench.over(last).reason == "exited"
+    assert all(bench.over(token).state == "Complete" for token in more)
 
 
 def test_short_jobs_behind_a_long_one_go_to_others(bench: Bench) -> None:

@@ -140,7 +140,7 @@ class Deeds(Link):
         own = key or f"auto:{uuid.uuid4().hex}"
         try:
             return self._outlast(
-                lambda: self._anew_if_lost(lambda session: _asked(session, asked, own))
+                lambda: self._anew_if_lost(lambda session: _asked(session.often, asked, own))
             )
         except DatabaseError as error:
             if not self._is_lost():

@@ -183,7 +183,7 @@ class Link:
     def _opened(self, url: str) -> Session:
         connection = connect(url, application_name=self._name)
         try:
-            session = Session(connection, self._schema, prepare=None)
+            session = Session(connection, self._schema, prepare=False)
             self._settle(session)
         except BaseException:
             connection.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from typing import Any
 
 import psycopg
@@ -22,8 +23,7 @@ Connection = psycopg.Connection[Any]
 
 class Session:
     """
-    Runs named statements on a connection. Each is prepared at its first use; None: once it is used
-    often.
+    Runs named statements on a connection. Each is prepared at its first use; None: after some.
 
     Behind a pooler a connection may be with another session of the server in each transaction.
     So nothing of it may rest on a session then: nothing is prepared, what is set is set for a
@@ -38,6 +38,11 @@ class Session:
         self.prepare = False if self.pooled else prepare
         self._queries = load(schema)
         self._cursor = psycopg.RawCursor(connection, row_factory=namedtuple_row)
+
+    @cached_property
+    def often(self) -> Session:
+        """The same connection, for statements that are repeated: prepared after some uses."""
+        return Session(self.connection, self.schema, prepare=None)
 
     def settle_plans(self, *, keyed: bool = False) -> None:
         """

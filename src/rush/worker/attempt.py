@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from rush.store.held import OwnAttempt
     from rush.worker.runner import Greeting, Runner
 
-LOGGER = "job"
+#: Of all jobs: to ask for it anew in each attempt would take a lock, which a job may leave behind taken.
+LOGGER = logging.getLogger("job")
 
 
 class Defined(TypedDict):
@@ -62,7 +63,7 @@ class Attempt:
         ) = body
         # A job may change its parameters, and the next attempt must not see it.
         self.params = copy.deepcopy(job["params"])
-        self.logger = logging.getLogger(LOGGER)
+        self.logger = LOGGER
         self.began = time.monotonic()
         self.logged = 0
 

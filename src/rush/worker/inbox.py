@@ -99,6 +99,7 @@ class Inbox:
         kind = message[0]
         if kind == "job":
             self._bodies.append((message[1], message[2]))
+            self.roused = False
         elif kind == "define":
             self.defined[message[1]] = message[2]
         elif kind == "answer":

@@ -212,7 +212,7 @@ def main(parent: int, wire: int, baton: int, lifeline: int) -> None:
     sys.stdout = Printed(runner, "INFO")
     sys.stderr = Printed(runner, "WARNING")
     logging.basicConfig(handlers=[Forward(runner)], format="%(message)s", level=logging.INFO)
-    logging.getLogger(LOGGER).setLevel(runner.greeting["log_level"])
+    LOGGER.setLevel(runner.greeting["log_level"])
     with contextlib.suppress(EOFError, BrokenPipeError, Terminated):
         runner.run()
     # Threads that a job has left behind must not keep this process.

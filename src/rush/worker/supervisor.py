@@ -91,6 +91,7 @@ class Supervisor:
         self.limits = limits
         self._in_use = threading.Lock()
         self._in_use.acquire()
+        self._failure: BaseException | None = None
         self._start_runner = start_runner
         self._selector = selectors.DefaultSelector()
         self._watched: list[int] = []
@@ -158,11 +159,15 @@ class Supervisor:
     def borrowed(self) -> Generator[bool]:
         """
         Use it from another thread, if its own rests: says whether it does. It must be woken
-        afterwards, since it waits for what was to come before.
+        afterwards, since it waits for what was to come before. What fails in here fails there too,
+        since nobody knows how far it came.
         """
         mine = self._in_use.acquire(blocking=False)
         try:
             yield mine
+        except BaseException as error:
+            self._failure = error
+            raise
         finally:
             if mine:
                 self._in_use.release()
@@ -203,6 +208,8 @@ class Supervisor:
             ready = self._selector.select(timeout)
         finally:
             self._in_use.acquire()
+        if self._failure is not None:
+            raise self._failure
         for key, _ in ready:
             # What an earlier one of these calls has closed is called no more.
             now = self._selector.get_map().get(key.fd)
@@ -246,6 +253,7 @@ class Supervisor:
             held = self._held.get(token)
             if held is not None and held.runner is not None:
                 held.runner.post([["answer", token, results, None]])
+                self._listen(held.runner)
         self.refused += len(reply.overtaken)
         for outcome in reply.overtaken:
             log.warning(
@@ -276,6 +284,7 @@ class Supervisor:
         runner = next((each for each in self._runners if each.takes and each.free), None)
         if runner is not None:
             runner.post([["rouse"]])
+            self._listen(runner)
 
     def let_go(self) -> None:
         """Forget all that is held, and kill what runs: this registration is over."""

@@ -325,11 +325,13 @@ class Worker:
 
     def hand(self, handed: list[Handed]) -> None:
         self._handed.extend(handed)
-        with self.supervisor.borrowed() as mine:
-            # Nobody waits until the thread that rests has woken up.
-            if mine and self._over is None and self._reporter is not None:
-                self._take_over(self._reporter)
-        self._wake()
+        try:
+            with self.supervisor.borrowed() as mine:
+                # Nobody waits until the thread that rests has woken up.
+                if mine and self._over is None and self._reporter is not None:
+                    self._take_over(self._reporter)
+        finally:
+            self._wake()
 
     def reach(self, *, deep: bool) -> int:
         return max(0, self.supervisor.reach(deep=deep) - len(self._handed))
