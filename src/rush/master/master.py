@@ -55,7 +55,7 @@ BURY_ALONE_EVERY = 60.0
 PAUSE = 0.5
 LONGEST_PAUSE = 5.0
 #: How long the only worker may take to begin enough of what it was handed, in seconds.
-FILLED_PAUSE = 0.05
+FILLED_PAUSE = 0.15
 #: For how long runs are made no faster than that, in seconds.
 PACED_FOR = 0.5
 #: Where more pipelines than this come at once, workers ask what their jobs are when they get some.
