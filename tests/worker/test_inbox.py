@@ -24,6 +24,11 @@ class Wire:
         self.channel = theirs
         self.inbox = Inbox(theirs)
 
+    @property
+    def waiting(self) -> int:
+        """How many threads wait for what another reads."""
+        return len(self.inbox._sorted._waiters)  # pyright: ignore
+
     def wanted(self, find: Callable[[], Any]) -> Future[Any]:
         future: Future[Any] = Future()
 
@@ -51,6 +56,7 @@ def test_whoever_reads_sorts_for_all(wire: Wire) -> None:
     wait_for(lambda: wire.inbox.descriptors == (), what="it to read")
     body = wire.wanted(lambda: wire.inbox.body(2))
     answer = wire.wanted(lambda: wire.inbox.answer(3))
+    wait_for(lambda: wire.waiting == 2, what="the others to wait for it")
 
     for number in range(50):
         wire.supervisor.send(["define", number, {}], ["rouse"])
