@@ -197,6 +197,35 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
     assert rush.attempts(run) == [("a", 1, "Complete")]
 
 
+@pytest.mark.parametrize(
+    ("end", "code", "said"),
+    [
+        ("return 'a child'", 0, ""),
+        ("sys.exit(4)", 4, ""),
+        ("raise ValueError('in the child')", 1, "ValueError: in the child"),
+    ],
+)
+def test_a_child_that_comes_back_is_not_the_runner(
+    rush: Project, end: str, code: int, said: str
+) -> None:
+    """H12: a child by fork that returns or raises ends there: it says nothing for the job, and takes no other."""
+    body = f"""
+for _ in range(3):
+    child = os.fork()
+    if child == 0:
+        {end}
+    time.sleep(0.05)
+return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+"""
+    run = run_alone(rush, body, "Complete")
+    for _ in range(5):
+        rush.ended(rush.started("good"))
+
+    assert rush.one("SELECT value FROM rush.result WHERE run_id = %s", run) == code
+    assert rush.attempts(run) == [("a", 1, "Complete")]
+    assert said in (rush.one("SELECT log FROM rush.archive WHERE run_id = %s", run) or "")
+
+
 def test_one_in_repeatable_read_outlasts_many_heartbeats(rush: Project) -> None:
     """F10: a transaction of the job's own, REPEATABLE READ and longer than leases, completes: nobody touches its row."""
     (rush.folder / "rush.toml").write_text("worker_lease = 2\npoll_interval = 0.5\n")

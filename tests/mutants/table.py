@@ -1127,6 +1127,15 @@ WORKER = (
         test=IN_SUPERVISOR + "test_what_fails_where_it_is_lent_fails_it",
     ),
     Mutant(
+        name="child-goes-on",
+        cost="A child that a job has forked reports for it, and takes the next one and leaves it undone.",
+        file="worker/runner.py",
+        inside="def _returned(",
+        old="        if os.getpid() != self._pid:\n            _end_child(None)\n",
+        new="",
+        test="tests/faults/test_jobs.py::test_a_child_that_comes_back_is_not_the_runner[return 'a child'-0-]",
+    ),
+    Mutant(
         name="half-an-answer",
         cost="A job that reads large results waits for the rest of them until it is killed.",
         file="worker/supervisor.py",

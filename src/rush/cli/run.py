@@ -69,7 +69,7 @@ def run(
     job
         Start from this job: those before it are skipped.
     instance
-        The number that the run shall have (default: the next one).
+        The number that the run shall have (default: the next one). A run that has ended runs again.
     key
         An idempotency key: the same one again gives the same run.
     wait

@@ -22,9 +22,10 @@ import time
 import traceback
 from pathlib import Path
 from types import CoroutineType, FrameType, TracebackType
-from typing import Any, TypedDict, cast
+from typing import Any, NoReturn, TypedDict, cast
 
 from rush.descriptors import readable
+from rush.jobs.base import Job
 from rush.jobs.loader import Loader, NotLoaded
 from rush.worker import attempt as attempts
 from rush.worker.attempt import LOGGER, Attempt, Body, Defined
@@ -67,6 +68,7 @@ class Runner:
     """Takes tokens from the baton and runs their jobs, until the supervisor closes it."""
 
     def __init__(self, channel: Channel, baton: Baton) -> None:
+        self._pid = os.getpid()
         self.channel = channel
         self.baton = baton
         self.greeting = cast(Greeting, channel.receive()[1])
@@ -171,7 +173,7 @@ class Runner:
         try:
             attempt.read_params()
             job = self.loader.load(attempt.class_name)(attempt)
-            result = encoded(_awaited(job.run()), limit=self.greeting["max_result_bytes"])
+            result = encoded(self._returned(job), limit=self.greeting["max_result_bytes"])
             if attempt.finish(result):
                 return {"outcome": "Committed"}
         except NotLoaded as error:
@@ -183,6 +185,18 @@ class Runner:
         except BaseException as error:
             return self._raised("raised", error)
         return None if result is None else {"outcome": "Complete", "result": result}
+
+    def _returned(self, job: Job) -> Any:
+        """What `run()` returns. A child that it has forked ends where it comes back from there."""
+        try:
+            value = _awaited(job.run())
+        except BaseException as error:
+            if os.getpid() != self._pid:
+                _end_child(error)
+            raise
+        if os.getpid() != self._pid:
+            _end_child(None)
+        return value
 
     def _raised(self, reason: str, error: BaseException) -> dict[str, Any]:
         frames = _job_frames(error)
@@ -243,6 +257,24 @@ def _watch(lifeline: int) -> None:
     """The supervisor's end of this pipe closes when it dies: then go, with all that this job has started."""
     os.read(lifeline, 1)
     os.killpg(0, signal.SIGKILL)
+
+
+def _end_child(error: BaseException | None) -> NoReturn:
+    """
+    End a process that a job has forked and that is done with `run()`. Going on it would speak for the
+    job, and take the next one.
+    """
+    code = 0
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif error is not None:
+        code = 1
+    with contextlib.suppress(BaseException):
+        if error is not None and not isinstance(error, SystemExit):
+            traceback.print_exception(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code & 0xFF)
 
 
 def _awaited(value: Any) -> Any:
